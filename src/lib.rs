@@ -1,7 +1,17 @@
 //! Treering: an embedded Datalog database. Facts accrete, time can be travelled, databases are values.
 
+mod datom;
 pub mod edn;
 mod error;
+pub mod index;
+mod schema;
 pub mod store;
 
+pub use datom::{
+    AttrId, Columns, Component, Cut, Datom, EntityId, IntColumn, Key, OPEN, Order, Row, Side, TX0, Value, ValueColumn,
+    ValueKind, ValueRef,
+};
 pub use error::{Error, ErrorKind, Result};
+pub use schema::{
+    Attribute, Cardinality, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin,
+};

@@ -1,0 +1,554 @@
+//! Rows as columns: what leaves, chunks and edits are made of.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use super::order::{Component, Cut, Order, Side, compare};
+use super::value::{Value, ValueKind, ValueRef};
+use super::{AttrId, OPEN, Row, wide};
+use crate::edn::{Keyword, Symbol};
+use uuid::Uuid;
+
+/// A column of unsigned integers; one value for all rows takes no room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IntColumn {
+    /// The same number in every row.
+    Constant {
+        /// The number.
+        value: u64,
+        /// How many rows.
+        len: usize,
+    },
+    /// A number for each row.
+    Plain(Vec<u64>),
+}
+
+impl Default for IntColumn {
+    fn default() -> Self {
+        IntColumn::Constant { value: 0, len: 0 }
+    }
+}
+
+impl IntColumn {
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        match self {
+            IntColumn::Constant { len, .. } => *len,
+            IntColumn::Plain(xs) => xs.len(),
+        }
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number in row `i`.
+    ///
+    /// # Panics
+    /// When `i` is not below [`len`](Self::len) and the column is plain.
+    #[inline]
+    pub fn get(&self, i: usize) -> u64 {
+        match self {
+            IntColumn::Constant { value, .. } => *value,
+            IntColumn::Plain(xs) => xs[i],
+        }
+    }
+
+    /// The numbers, where each row has its own.
+    pub fn plain(&self) -> Option<&[u64]> {
+        match self {
+            IntColumn::Constant { .. } => None,
+            IntColumn::Plain(xs) => Some(xs),
+        }
+    }
+
+    /// Appends `x`.
+    #[inline]
+    pub fn push(&mut self, x: u64) {
+        match self {
+            IntColumn::Plain(xs) => xs.push(x),
+            IntColumn::Constant { len: len @ 0, value } => {
+                *value = x;
+                *len = 1;
+            }
+            IntColumn::Constant { value, len } if *value == x => *len += 1,
+            IntColumn::Constant { .. } => self.widen().push(x),
+        }
+    }
+
+    /// Puts `x` before row `i`.
+    pub fn insert(&mut self, i: usize, x: u64) {
+        match self {
+            IntColumn::Plain(xs) => xs.insert(i, x),
+            IntColumn::Constant { value, len } if *len == 0 || *value == x => {
+                *value = x;
+                *len += 1;
+            }
+            IntColumn::Constant { .. } => self.widen().insert(i, x),
+        }
+    }
+
+    /// Removes row `i`.
+    pub fn remove(&mut self, i: usize) {
+        match self {
+            IntColumn::Plain(xs) => {
+                xs.remove(i);
+            }
+            IntColumn::Constant { len, .. } => *len -= 1,
+        }
+    }
+
+    /// Appends the rows `range` of `other`.
+    pub fn extend(&mut self, other: &IntColumn, range: Range<usize>) {
+        match other {
+            IntColumn::Plain(xs) => match self {
+                IntColumn::Plain(own) => own.extend_from_slice(&xs[range]),
+                IntColumn::Constant { .. } => xs[range].iter().for_each(|x| self.push(*x)),
+            },
+            IntColumn::Constant { value, .. } => match self {
+                IntColumn::Constant { value: own, len } if *len == 0 || own == value => {
+                    *own = *value;
+                    *len += range.len();
+                }
+                _ if range.is_empty() => {}
+                _ => {
+                    let own = self.widen();
+                    own.resize(own.len() + range.len(), *value);
+                }
+            },
+        }
+    }
+
+    fn widen(&mut self) -> &mut Vec<u64> {
+        if let IntColumn::Constant { value, len } = self {
+            *self = IntColumn::Plain(vec![*value; *len]);
+        }
+        match self {
+            IntColumn::Plain(xs) => xs,
+            IntColumn::Constant { .. } => unreachable!("made plain above"),
+        }
+    }
+
+    /// Where in the sorted rows `range` the number `x` would go: before or after its equals.
+    #[inline]
+    pub fn partition(&self, range: Range<usize>, x: u64, side: Side) -> usize {
+        let goes_before = |y: u64| if side == Side::Before { y < x } else { y <= x };
+        match self {
+            IntColumn::Constant { value, .. } => {
+                if goes_before(*value) {
+                    range.end
+                } else {
+                    range.start
+                }
+            }
+            IntColumn::Plain(xs) => range.start + xs[range].partition_point(|y| goes_before(*y)),
+        }
+    }
+
+    /// Bytes held on the heap.
+    pub fn weight(&self) -> usize {
+        match self {
+            IntColumn::Constant { .. } => 0,
+            IntColumn::Plain(xs) => xs.capacity() * 8,
+        }
+    }
+}
+
+/// A column of values. Every row has a kind and a cell of eight bytes: the value itself where the kind is inline, else
+/// the place of its bytes in one of two heaps.
+#[derive(Debug, Clone)]
+pub struct ValueColumn {
+    /// One kind for all rows, or one each.
+    kinds: Kinds,
+    cells: Vec<u64>,
+    /// Strings and URIs.
+    text: String,
+    /// Uuids, bytes, and the encoded wide kinds.
+    bytes: Vec<u8>,
+    /// Bytes of both heaps that no cell points at any more.
+    garbage: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Kinds {
+    One(ValueKind),
+    Each(Vec<ValueKind>),
+}
+
+impl Default for ValueColumn {
+    fn default() -> Self {
+        ValueColumn {
+            kinds: Kinds::One(ValueKind::Nil),
+            cells: Vec::new(),
+            text: String::new(),
+            bytes: Vec::new(),
+            garbage: 0,
+        }
+    }
+}
+
+/// A cell that points at `len` bytes from `start` of a heap.
+fn pointer(start: usize, len: usize) -> u64 {
+    (start as u64) << 32 | len as u64
+}
+
+fn pointed(cell: u64) -> Range<usize> {
+    let start = (cell >> 32) as usize;
+    start..start + (cell & 0xFFFF_FFFF) as usize
+}
+
+/// Most bytes that one column keeps in a heap: cells address it with 32 bits.
+pub(crate) const MAX_HEAP: usize = u32::MAX as usize;
+
+impl ValueColumn {
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    /// The kind of all rows, where they have one kind.
+    pub fn kind(&self) -> Option<ValueKind> {
+        match &self.kinds {
+            Kinds::One(kind) => Some(*kind),
+            Kinds::Each(_) => None,
+        }
+    }
+
+    /// The kind of row `i`.
+    #[inline]
+    pub fn kind_at(&self, i: usize) -> ValueKind {
+        match &self.kinds {
+            Kinds::One(kind) => *kind,
+            Kinds::Each(kinds) => kinds[i],
+        }
+    }
+
+    /// The cells: values of inline kinds as [`ValueRef::cell`] tells them; for the other kinds only equality of the
+    /// cell means something: the values are equal then.
+    pub fn cells(&self) -> &[u64] {
+        &self.cells
+    }
+
+    /// The value in row `i`.
+    #[inline]
+    pub fn get(&self, i: usize) -> ValueRef<'_> {
+        let cell = self.cells[i];
+        let kind = self.kind_at(i);
+        match kind {
+            ValueKind::Str => ValueRef::Str(&self.text[pointed(cell)]),
+            ValueKind::Uri => ValueRef::Uri(&self.text[pointed(cell)]),
+            ValueKind::Bytes => ValueRef::Bytes(&self.bytes[pointed(cell)]),
+            ValueKind::Uuid => ValueRef::Uuid(Uuid::from_slice(&self.bytes[pointed(cell)]).unwrap_or_default()),
+            _ => match ValueRef::from_cell(kind, cell) {
+                Some(value) => value,
+                None => self.wide(cell),
+            },
+        }
+    }
+
+    fn wide(&self, cell: u64) -> ValueRef<'_> {
+        let mut bytes = &self.bytes[pointed(cell)];
+        let value = wide::decode(&mut bytes).expect("the heap holds what push encoded");
+        ValueRef::Wide(std::borrow::Cow::Owned(value))
+    }
+
+    /// Appends a value.
+    pub fn push(&mut self, value: &ValueRef<'_>) {
+        let cell = self.cell_of(value);
+        self.push_cell(value.kind(), cell);
+    }
+
+    fn push_cell(&mut self, kind: ValueKind, cell: u64) {
+        match &mut self.kinds {
+            Kinds::Each(kinds) => kinds.push(kind),
+            Kinds::One(one) if self.cells.is_empty() => *one = kind,
+            Kinds::One(one) if *one == kind => {}
+            Kinds::One(_) => self.part_kinds().push(kind),
+        }
+        self.cells.push(cell);
+    }
+
+    /// Puts a value before row `i`.
+    pub fn insert(&mut self, i: usize, value: &ValueRef<'_>) {
+        let (kind, cell) = (value.kind(), self.cell_of(value));
+        match &mut self.kinds {
+            Kinds::Each(kinds) => kinds.insert(i, kind),
+            Kinds::One(one) if self.cells.is_empty() => *one = kind,
+            Kinds::One(one) if *one == kind => {}
+            Kinds::One(_) => self.part_kinds().insert(i, kind),
+        }
+        self.cells.insert(i, cell);
+    }
+
+    /// Removes row `i`.
+    pub fn remove(&mut self, i: usize) {
+        let kind = self.kind_at(i);
+        if let Kinds::Each(kinds) = &mut self.kinds {
+            kinds.remove(i);
+        }
+        let cell = self.cells.remove(i);
+        if !kind.is_inline() {
+            self.garbage += pointed(cell).len();
+            if self.garbage > 64 + (self.text.len() + self.bytes.len()) / 2 {
+                self.compact();
+            }
+        }
+    }
+
+    /// Rewrites the heaps without what no cell points at.
+    fn compact(&mut self) {
+        let mut fresh = ValueColumn::default();
+        fresh.extend(self, 0..self.len());
+        *self = fresh;
+    }
+
+    /// Appends the rows `range` of `other`.
+    pub fn extend(&mut self, other: &ValueColumn, range: Range<usize>) {
+        self.cells.reserve(range.len());
+        // Runs of one value share their bytes, as they do in a column that is sorted by value.
+        let mut last: Option<(u64, u64)> = None;
+        for i in range {
+            let (kind, cell) = (other.kind_at(i), other.cells[i]);
+            let own = match (kind, last) {
+                (kind, _) if kind.is_inline() => cell,
+                (_, Some((theirs, ours))) if theirs == cell => ours,
+                (ValueKind::Str | ValueKind::Uri, _) => self.place_text(&other.text[pointed(cell)]),
+                _ => self.place_bytes(&other.bytes[pointed(cell)]),
+            };
+            last = (!kind.is_inline()).then_some((cell, own));
+            self.push_cell(kind, own);
+        }
+    }
+
+    fn part_kinds(&mut self) -> &mut Vec<ValueKind> {
+        if let Kinds::One(kind) = self.kinds {
+            self.kinds = Kinds::Each(vec![kind; self.cells.len()]);
+        }
+        match &mut self.kinds {
+            Kinds::Each(kinds) => kinds,
+            Kinds::One(_) => unreachable!("parted above"),
+        }
+    }
+
+    fn cell_of(&mut self, value: &ValueRef<'_>) -> u64 {
+        match value {
+            ValueRef::Str(s) | ValueRef::Uri(s) => self.place_text(s),
+            ValueRef::Bytes(b) => self.place_bytes(b),
+            ValueRef::Uuid(u) => self.place_bytes(u.as_bytes()),
+            ValueRef::Wide(value) => {
+                let mut encoded = Vec::new();
+                wide::encode(value, &mut encoded);
+                self.place_bytes(&encoded)
+            }
+            inline => inline.cell().expect("all other kinds are inline"),
+        }
+    }
+
+    fn place_text(&mut self, s: &str) -> u64 {
+        // The text before is often the same one: sorted columns, enums kept as strings.
+        let start = self.text.len().wrapping_sub(s.len());
+        if !s.is_empty() && self.text.get(start..) == Some(s) {
+            return pointer(start, s.len());
+        }
+        assert!(self.text.len() + s.len() <= MAX_HEAP, "a leaf keeps less than 4 GiB of text");
+        self.text.push_str(s);
+        pointer(self.text.len() - s.len(), s.len())
+    }
+
+    fn place_bytes(&mut self, b: &[u8]) -> u64 {
+        assert!(self.bytes.len() + b.len() <= MAX_HEAP, "a leaf keeps less than 4 GiB of bytes");
+        self.bytes.extend_from_slice(b);
+        pointer(self.bytes.len() - b.len(), b.len())
+    }
+
+    /// Where in the sorted rows `range` the value `x` would go: before or after its equals.
+    pub fn partition(&self, range: Range<usize>, x: &ValueRef<'_>, side: Side) -> usize {
+        let (mut low, mut high) = (range.start, range.end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let order = compare(&self.get(middle), x);
+            let goes_before = order == Ordering::Less || (order == Ordering::Equal && side == Side::After);
+            if goes_before {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// Bytes held on the heap.
+    pub fn weight(&self) -> usize {
+        let kinds = match &self.kinds {
+            Kinds::One(_) => 0,
+            Kinds::Each(kinds) => kinds.capacity(),
+        };
+        kinds + self.cells.capacity() * 8 + self.text.capacity() + self.bytes.capacity()
+    }
+}
+
+/// Equality of the values, whatever the heaps look like.
+impl PartialEq for ValueColumn {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && (0..self.len()).all(|i| compare(&self.get(i), &other.get(i)) == Ordering::Equal)
+    }
+}
+
+/// Rows in columns, in whatever order their owner keeps.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Columns {
+    /// Entities.
+    pub e: IntColumn,
+    /// Attributes.
+    pub a: IntColumn,
+    /// Values.
+    pub v: ValueColumn,
+    /// Transactions that asserted.
+    pub tx: IntColumn,
+    /// Ends of validity, [`OPEN`] for current rows. In the datoms of an event view (see `Db::history`): `OPEN` for an
+    /// assertion, the transaction itself for a retraction.
+    pub until: IntColumn,
+}
+
+impl Columns {
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.v.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.v.is_empty()
+    }
+
+    /// Row `i`, owned.
+    pub fn row(&self, i: usize) -> Row {
+        Row {
+            e: self.e.get(i),
+            a: AttrId(self.a.get(i) as u32),
+            v: self.v.get(i).to_value(),
+            tx: self.tx.get(i),
+            until: self.until.get(i),
+        }
+    }
+
+    /// Whether row `i` of the datoms of a view is an assertion.
+    pub fn added(&self, i: usize) -> bool {
+        self.until.get(i) == OPEN
+    }
+
+    /// Appends a row.
+    pub fn push(&mut self, e: u64, a: AttrId, v: &ValueRef<'_>, tx: u64, until: u64) {
+        self.e.push(e);
+        self.a.push(u64::from(a.0));
+        self.v.push(v);
+        self.tx.push(tx);
+        self.until.push(until);
+    }
+
+    /// Appends a row.
+    pub fn push_row(&mut self, row: &Row) {
+        self.push(row.e, row.a, &row.v.as_ref(), row.tx, row.until);
+    }
+
+    /// Puts row `j` of `other` before row `i`.
+    pub fn insert_from(&mut self, i: usize, other: &Columns, j: usize) {
+        self.e.insert(i, other.e.get(j));
+        self.a.insert(i, other.a.get(j));
+        self.v.insert(i, &other.v.get(j));
+        self.tx.insert(i, other.tx.get(j));
+        self.until.insert(i, other.until.get(j));
+    }
+
+    /// Removes row `i`.
+    pub fn remove(&mut self, i: usize) {
+        self.e.remove(i);
+        self.a.remove(i);
+        self.v.remove(i);
+        self.tx.remove(i);
+        self.until.remove(i);
+    }
+
+    /// Appends the rows `range` of `other`.
+    pub fn extend(&mut self, other: &Columns, range: Range<usize>) {
+        self.e.extend(&other.e, range.clone());
+        self.a.extend(&other.a, range.clone());
+        self.v.extend(&other.v, range.clone());
+        self.tx.extend(&other.tx, range.clone());
+        self.until.extend(&other.until, range);
+    }
+
+    /// Compares row `i` with row `j` of `other`.
+    pub fn compare(&self, i: usize, other: &Columns, j: usize, order: Order) -> Ordering {
+        for component in order.components() {
+            let by_component = match component {
+                Component::E => self.e.get(i).cmp(&other.e.get(j)),
+                Component::A => self.a.get(i).cmp(&other.a.get(j)),
+                Component::V => compare(&self.v.get(i), &other.v.get(j)),
+                Component::Tx => self.tx.get(i).cmp(&other.tx.get(j)),
+                Component::Until => self.until.get(i).cmp(&other.until.get(j)),
+            };
+            if by_component != Ordering::Equal {
+                return by_component;
+            }
+        }
+        Ordering::Equal
+    }
+
+    /// The number of rows before `cut`; the rows must be sorted by `order`.
+    pub fn position(&self, order: Order, cut: &Cut) -> usize {
+        let Cut { key, side } = cut;
+        let mut range = 0..self.len();
+        for component in order.components() {
+            let narrowed = match component {
+                Component::E => key.e.map(|x| narrow(&self.e, &range, x)),
+                Component::A => key.a.map(|x| narrow(&self.a, &range, u64::from(x.0))),
+                Component::V => key.v.as_ref().map(|x| self.narrow_value(&range, x)),
+                Component::Tx => key.tx.map(|x| narrow(&self.tx, &range, x)),
+                Component::Until => key.until.map(|x| narrow(&self.until, &range, x)),
+            };
+            match narrowed {
+                Some(narrowed) => range = narrowed,
+                None => break,
+            }
+            if range.is_empty() {
+                break;
+            }
+        }
+        match side {
+            Side::Before => range.start,
+            Side::After => range.end,
+        }
+    }
+
+    fn narrow_value(&self, range: &Range<usize>, x: &Value) -> Range<usize> {
+        let x = x.as_ref();
+        let start = self.v.partition(range.clone(), &x, Side::Before);
+        start..self.v.partition(start..range.end, &x, Side::After)
+    }
+
+    /// Bytes held on the heap.
+    pub fn weight(&self) -> usize {
+        self.e.weight() + self.a.weight() + self.v.weight() + self.tx.weight() + self.until.weight()
+    }
+}
+
+fn narrow(column: &IntColumn, range: &Range<usize>, x: u64) -> Range<usize> {
+    let start = column.partition(range.clone(), x, Side::Before);
+    start..column.partition(start..range.end, x, Side::After)
+}
+
+/// Interned ids in a column that came from outside this process would be wrong; codecs turn them into texts with this.
+pub(crate) fn interned_text(kind: ValueKind, cell: u64) -> Option<&'static str> {
+    match kind {
+        ValueKind::Keyword => Some(Keyword::from_cell(cell).as_str()),
+        ValueKind::Symbol => Some(Symbol::from_cell(cell).as_str()),
+        _ => None,
+    }
+}

@@ -1,0 +1,189 @@
+//! Indexes: all rows of a database in one order, as persistent values.
+//!
+//! An index is chosen by keyword. An author implements [`Index`] and [`IndexKind`], registers the kind, and runs the
+//! conformance suite of [`testing`] over it; `docs/indexes.md` is the template.
+
+mod edits;
+mod node;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+pub use edits::{Edit, Edits};
+pub use node::{Address, NoNodes, Node, NodeSink, NodeSource};
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use crate::datom::{Columns, Cut, Order};
+use crate::edn::{Form, Keyword};
+use crate::error::Result;
+
+/// A sorted set of rows in one order: an immutable value that shares structure with those it was made from.
+///
+/// Rows are distinct in the components of the order. All methods may be called from many threads at once.
+pub trait Index: Send + Sync + Debug {
+    /// The order of the rows.
+    fn order(&self) -> Order;
+
+    /// The number of rows.
+    fn len(&self) -> u64;
+
+    /// Whether there are no rows.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A new index with `edits` made. The edits are effective: rows to insert are absent, rows to remove present.
+    ///
+    /// # Errors
+    /// Those of reading nodes; `self` is as it was.
+    fn apply(&self, edits: &Edits) -> Result<Arc<dyn Index>>;
+
+    /// The rows from one cut to another (`None`: from the start, to the end), as chunks in the given direction.
+    ///
+    /// # Errors
+    /// Those of reading nodes.
+    fn cursor(&self, from: Option<&Cut>, to: Option<&Cut>, direction: Direction) -> Result<Box<dyn Cursor>>;
+
+    /// The number of rows before `cut`, exactly, in O(log n).
+    ///
+    /// # Errors
+    /// Those of reading nodes.
+    fn rank(&self, cut: &Cut) -> Result<u64>;
+
+    /// The number of rows between two cuts.
+    ///
+    /// # Errors
+    /// Those of reading nodes.
+    fn count(&self, from: Option<&Cut>, to: Option<&Cut>) -> Result<u64> {
+        let start = from.map_or(Ok(0), |cut| self.rank(cut))?;
+        let end = to.map_or(Ok(self.len()), |cut| self.rank(cut))?;
+        Ok(end.saturating_sub(start))
+    }
+
+    /// Writes the nodes that have no address to `sink`, children before parents. Returns an equal index whose nodes all
+    /// have addresses, and the bytes from which [`IndexKind::open`] opens it.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    fn flush(&self, sink: &mut dyn NodeSink) -> Result<(Arc<dyn Index>, Vec<u8>)>;
+
+    /// Bytes of nodes that have no address: what a flush would have to write, roughly.
+    fn novelty(&self) -> usize;
+
+    /// Calls `visit` with the address of every node that has one, parents first; where it answers false, the nodes
+    /// under that one are passed over.
+    ///
+    /// # Errors
+    /// Those of reading nodes, and those of `visit`.
+    fn walk(&self, visit: &mut dyn FnMut(Address) -> Result<bool>) -> Result<()>;
+
+    /// Checks what the kind promises of its structure: order, counts, fill, separators. For tests and `verify`.
+    ///
+    /// # Errors
+    /// `Corrupt`, naming the node and the rule that is broken.
+    fn check(&self) -> Result<()>;
+}
+
+/// Which way a cursor goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Ascending.
+    Forward,
+    /// Descending.
+    Reverse,
+}
+
+/// A walk over the rows of a range, a chunk at a time.
+pub trait Cursor: Send {
+    /// The next chunk, which is never empty; `None` after the last. Rows ascend inside a chunk in either direction:
+    /// whoever reads in reverse reads each chunk from its end.
+    ///
+    /// # Errors
+    /// Those of reading nodes.
+    fn next(&mut self) -> Result<Option<Chunk>>;
+
+    /// Passes over the rows before `cut` (in reverse: after it); those passed already stay passed.
+    ///
+    /// # Errors
+    /// Those of reading nodes.
+    fn seek(&mut self, cut: &Cut) -> Result<()>;
+}
+
+/// Neighbouring rows of an index: a run of rows of shared columns.
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    /// The columns that hold the rows, and perhaps others.
+    pub columns: Arc<Columns>,
+    /// The first row.
+    pub start: usize,
+    /// After the last row.
+    pub end: usize,
+}
+
+impl Chunk {
+    /// All rows of `columns`.
+    pub fn whole(columns: Columns) -> Chunk {
+        Chunk { start: 0, end: columns.len(), columns: Arc::new(columns) }
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// The rows' places in the columns.
+    pub fn rows(&self) -> std::ops::Range<usize> {
+        self.start..self.end
+    }
+}
+
+/// A kind of index: makes and opens indexes. Registered under its keyword.
+pub trait IndexKind: Send + Sync + Debug {
+    /// The keyword that a config names, such as `:datahike.index/persistent-set`.
+    fn keyword(&self) -> Keyword;
+
+    /// Whether the `:index-config` map of a database is usable; `nil` is always.
+    ///
+    /// # Errors
+    /// `Config`, naming the key.
+    fn check_settings(&self, settings: &Form) -> Result<()>;
+
+    /// An index without rows. `nodes` is where nodes will be read from once the index is flushed.
+    ///
+    /// # Errors
+    /// `Config` for settings that are not usable.
+    fn empty(&self, order: Order, settings: &Form, nodes: Arc<dyn NodeSource>) -> Result<Arc<dyn Index>>;
+
+    /// The index that [`Index::flush`] wrote; `root` is what it returned.
+    ///
+    /// # Errors
+    /// `Corrupt` for a root that no flush returned.
+    fn open(&self, order: Order, root: &[u8], settings: &Form, nodes: Arc<dyn NodeSource>) -> Result<Arc<dyn Index>>;
+
+    /// An index of rows that come sorted and distinct. Nodes that are complete may be written to `sink` at once, so that
+    /// the rows never have to be in memory together.
+    ///
+    /// # Errors
+    /// Those of `rows`, of the sink, and of [`empty`](Self::empty).
+    fn build(
+        &self,
+        order: Order,
+        settings: &Form,
+        nodes: Arc<dyn NodeSource>,
+        rows: &mut dyn Iterator<Item = Result<Columns>>,
+        sink: Option<&mut dyn NodeSink>,
+    ) -> Result<Arc<dyn Index>> {
+        let _ = sink;
+        let mut index = self.empty(order, settings, nodes)?;
+        for columns in rows {
+            index = index.apply(&Edits::inserts(order, columns?))?;
+        }
+        Ok(index)
+    }
+}

@@ -1,0 +1,58 @@
+//! Where an index keeps its nodes: the seam to the store.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The place of a stored node: so many bytes from an offset of a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Address {
+    /// The pack, a blob of many nodes written by one flush.
+    pub pack: u128,
+    /// Where in the pack the node's frame begins.
+    pub offset: u32,
+    /// The length of the frame.
+    pub len: u32,
+}
+
+/// A decoded node, as the cache keeps it.
+pub trait Node: Any + Send + Sync {
+    /// Bytes that the node takes in memory, by which the cache is bounded.
+    fn weight(&self) -> usize;
+}
+
+/// Reads nodes by address, through a cache.
+pub trait NodeSource: Send + Sync + Debug {
+    /// The node at `address`, from the cache or made by `decode` from its stored bytes.
+    ///
+    /// # Errors
+    /// `Storage` where the store fails, `Corrupt` where the bytes are not what was written or `decode` refuses them.
+    fn load(&self, address: Address, decode: &dyn Fn(&[u8]) -> Result<Arc<dyn Node>>) -> Result<Arc<dyn Node>>;
+}
+
+/// Takes nodes to be stored, children before parents.
+pub trait NodeSink {
+    /// Stores the bytes of a node; says where it will be found once the flush is over.
+    ///
+    /// # Errors
+    /// `Storage` where the store fails.
+    fn put(&mut self, bytes: &[u8]) -> Result<Address>;
+}
+
+/// The source of an index that is never flushed.
+#[derive(Debug, Clone, Copy)]
+pub struct NoNodes;
+
+impl NodeSource for NoNodes {
+    fn load(&self, address: Address, _: &dyn Fn(&[u8]) -> Result<Arc<dyn Node>>) -> Result<Arc<dyn Node>> {
+        Err(Error::new(
+            ErrorKind::Internal,
+            "index/node-not-found",
+            format!("an index that was never flushed asked for the stored node {address:?}"),
+        ))
+    }
+}

@@ -1,0 +1,108 @@
+//! Attributes: what a database knows of its own facts.
+
+mod attribute;
+mod bootstrap;
+
+pub use attribute::{Attribute, Cardinality, TupleShape, Unique, ValueType};
+pub use bootstrap::{FIRST_USER_ATTRIBUTE, builtin};
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::datom::AttrId;
+use crate::edn::Keyword;
+
+/// Whether attributes must be declared before they are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum SchemaFlexibility {
+    /// Any attribute is accepted on read; a declaration is needed only for unique, ref, many or indexed attributes.
+    Read,
+    /// Attributes are declared before they are written.
+    Write,
+}
+
+/// The attributes of a database, by name and by number. An immutable value, cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Schema {
+    flexibility: SchemaFlexibility,
+    by_id: HashMap<AttrId, Arc<Attribute>>,
+    by_ident: HashMap<Keyword, AttrId>,
+    next: AttrId,
+}
+
+impl Schema {
+    /// The schema of a new database: the built-in attributes.
+    pub fn new(flexibility: SchemaFlexibility) -> Schema {
+        let mut schema =
+            Schema { flexibility, by_id: HashMap::new(), by_ident: HashMap::new(), next: FIRST_USER_ATTRIBUTE };
+        for attribute in bootstrap::attributes() {
+            schema.put(attribute);
+        }
+        schema
+    }
+
+    /// Whether attributes must be declared.
+    pub fn flexibility(&self) -> SchemaFlexibility {
+        self.flexibility
+    }
+
+    /// The attribute with that name.
+    pub fn attribute(&self, ident: Keyword) -> Option<&Arc<Attribute>> {
+        self.by_ident.get(&ident).and_then(|id| self.by_id.get(id))
+    }
+
+    /// The attribute with that number.
+    pub fn get(&self, id: AttrId) -> Option<&Arc<Attribute>> {
+        self.by_id.get(&id)
+    }
+
+    /// All attributes, built-in ones included, by name.
+    pub fn attributes(&self) -> Vec<&Arc<Attribute>> {
+        let mut all: Vec<_> = self.by_id.values().collect();
+        all.sort_unstable_by_key(|attribute| attribute.ident);
+        all
+    }
+
+    /// The number that the next new attribute gets.
+    pub fn next_id(&self) -> AttrId {
+        self.next
+    }
+
+    /// Adds or replaces an attribute, by its number.
+    pub(crate) fn put(&mut self, attribute: Attribute) {
+        if let Some(old) = self.by_id.get(&attribute.id) {
+            self.by_ident.remove(&old.ident);
+        }
+        self.next = self.next.max(AttrId(attribute.id.0 + 1));
+        self.by_ident.insert(attribute.ident, attribute.id);
+        self.by_id.insert(attribute.id, Arc::new(attribute));
+    }
+
+    /// The known attribute whose name is nearest to `ident`, for "did you mean".
+    pub fn nearest(&self, ident: Keyword) -> Option<Keyword> {
+        let wanted = ident.as_str();
+        let limit = 1 + wanted.chars().count() / 4;
+        let candidates = self.by_ident.keys().map(|k| (distance(wanted, k.as_str(), limit), *k));
+        candidates.filter(|(d, _)| *d <= limit).min().map(|(_, k)| k)
+    }
+}
+
+/// How many characters must be changed, added or dropped to come from `a` to `b`; anything above `limit` when more.
+fn distance(a: &str, b: &str, limit: usize) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    if a.chars().count().abs_diff(b.len()) > limit {
+        return limit + 1;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
