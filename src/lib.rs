@@ -1,6 +1,7 @@
 //! Treering: an embedded Datalog database. Facts accrete, time can be travelled, databases are values.
 
 mod datom;
+mod db;
 pub mod edn;
 mod error;
 pub mod index;
@@ -11,7 +12,11 @@ pub use datom::{
     AttrId, Columns, Component, Cut, Datom, EntityId, IntColumn, Key, OPEN, Order, Row, Side, TX0, Value, ValueColumn,
     ValueKind, ValueRef,
 };
+pub use db::{Count, DatomFilter, Db, EntityRef, Mode};
 pub use error::{Error, ErrorKind, Result};
 pub use schema::{
     Attribute, Cardinality, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin,
 };
+
+#[cfg(any(test, feature = "testing"))]
+pub use db::testing as db_testing;

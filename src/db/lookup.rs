@@ -1,0 +1,107 @@
+//! From what users call an entity to its id.
+
+use crate::datom::{EntityId, Key, Order, Value};
+use crate::edn::{Form, FormKind, Keyword};
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::builtin;
+
+use super::Db;
+
+/// The ways to name an entity.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EntityRef {
+    /// By its id.
+    Id(EntityId),
+    /// By its `:db/ident`.
+    Ident(Keyword),
+    /// By a lookup ref: a unique attribute and its value.
+    Lookup(Keyword, Value),
+}
+
+impl From<EntityId> for EntityRef {
+    fn from(id: EntityId) -> Self {
+        EntityRef::Id(id)
+    }
+}
+
+impl From<Keyword> for EntityRef {
+    fn from(ident: Keyword) -> Self {
+        EntityRef::Ident(ident)
+    }
+}
+
+impl<V: Into<Value>> From<(Keyword, V)> for EntityRef {
+    fn from((attribute, value): (Keyword, V)) -> Self {
+        EntityRef::Lookup(attribute, value.into())
+    }
+}
+
+impl EntityRef {
+    /// Reads an id, an ident or a lookup ref.
+    ///
+    /// # Errors
+    /// `Argument`: `:entity-id/syntax` for another form, `:lookup-ref/syntax` for a vector that is no lookup ref.
+    pub fn from_form(form: &Form) -> Result<EntityRef> {
+        match &form.kind {
+            FormKind::Int(n) if *n >= 0 => Ok(EntityRef::Id(EntityId(*n as u64))),
+            FormKind::Keyword(ident) => Ok(EntityRef::Ident(*ident)),
+            FormKind::Vector(items) | FormKind::List(items) => match items.as_slice() {
+                [Form { kind: FormKind::Keyword(attribute), .. }, value] => {
+                    let value = Value::from_form(value).ok_or_else(|| syntax("lookup-ref/syntax", form))?;
+                    Ok(EntityRef::Lookup(*attribute, value))
+                }
+                _ => Err(syntax("lookup-ref/syntax", form)),
+            },
+            _ => Err(syntax("entity-id/syntax", form)),
+        }
+    }
+}
+
+fn syntax(code: &'static str, form: &Form) -> Error {
+    let message = format!("an entity id, an ident or a lookup ref [attribute value] was wanted, got {form:?}");
+    Error::new(ErrorKind::Argument, code, message)
+}
+
+impl Db {
+    /// The id of an entity, or `None` where an ident or a lookup ref names none. An id is taken as it is.
+    ///
+    /// # Errors
+    /// `Argument`: `:lookup-ref/unique` for a lookup ref with an attribute that is not unique, `:attribute/unknown`.
+    pub fn entid(&self, entity: &EntityRef) -> Result<Option<EntityId>> {
+        let (a, v) = match entity {
+            EntityRef::Id(id) => return Ok(Some(*id)),
+            EntityRef::Ident(ident) => (builtin::IDENT, Value::Keyword(*ident)),
+            EntityRef::Lookup(ident, value) => {
+                let attribute = self.attribute(*ident)?;
+                if attribute.unique.is_none() {
+                    let message = format!(
+                        "a lookup ref wants an attribute that is :db/unique; {ident} is not: [{ident} {value:?}]"
+                    );
+                    return Err(Error::new(ErrorKind::Argument, "lookup-ref/unique", message));
+                }
+                let value = match value {
+                    Value::Long(n) if attribute.is_ref() && *n >= 0 => Value::Ref(EntityId(*n as u64)),
+                    other => other.clone(),
+                };
+                (attribute.id, value)
+            }
+        };
+        let row = self.first(Order::Avet, Key { a: Some(a), v: Some(v), ..Key::default() })?;
+        Ok(row.map(|row| EntityId(row.e)))
+    }
+
+    /// The id of an entity that must exist.
+    ///
+    /// # Errors
+    /// Those of [`entid`](Self::entid), and `:entity-id/missing`.
+    pub fn entid_strict(&self, entity: &EntityRef) -> Result<EntityId> {
+        self.entid(entity)?.ok_or_else(|| {
+            let name = match entity {
+                EntityRef::Id(id) => id.to_string(),
+                EntityRef::Ident(ident) => ident.to_string(),
+                EntityRef::Lookup(attribute, value) => format!("[{attribute} {value:?}]"),
+            };
+            Error::new(ErrorKind::Argument, "entity-id/missing", format!("nothing found for the entity {name}"))
+        })
+    }
+}
