@@ -1,11 +1,24 @@
 //! EDN, the text notation of queries, tx-data, config maps and results.
 //!
-//! [`read`] turns text into a [`Form`] that remembers where it stood, [`print()`] turns a form back into text;
-//! reading what was printed gives an equal form.
+//! [`read()`] turns text into a [`Form`] that remembers where it stood; `Display` and [`pretty`] turn a form back into
+//! text, and reading what was printed gives an equal form.
 
+mod access;
+mod equal;
+pub mod inst;
 mod keyword;
+mod number;
+mod print;
+mod read;
+mod text;
+mod token;
+
+#[cfg(test)]
+mod tests;
 
 pub use keyword::{Keyword, Symbol};
+pub use print::pretty;
+pub use read::{Limits, Reader, read, read_all};
 
 use std::sync::Arc;
 
@@ -75,41 +88,5 @@ pub enum FormKind {
 impl From<FormKind> for Form {
     fn from(kind: FormKind) -> Self {
         Form { kind, span: Span::default() }
-    }
-}
-
-impl PartialEq for Form {
-    fn eq(&self, other: &Self) -> bool {
-        self.kind == other.kind
-    }
-}
-
-impl PartialEq for FormKind {
-    fn eq(&self, other: &Self) -> bool {
-        use FormKind::{
-            BigInt, Bool, Char, Decimal, Float, Inst, Int, Keyword, List, Map, Nil, Set, Str, Symbol, Tagged, Uuid,
-            Vector,
-        };
-        match (self, other) {
-            (Nil, Nil) => true,
-            (Bool(a), Bool(b)) => a == b,
-            (Int(a), Int(b)) => a == b,
-            (BigInt(a), BigInt(b)) => a == b,
-            (Float(a), Float(b)) => a.to_bits() == b.to_bits(),
-            (Decimal(a), Decimal(b)) => a.as_bigint_and_exponent() == b.as_bigint_and_exponent(),
-            (Str(a), Str(b)) => a == b,
-            (Char(a), Char(b)) => a == b,
-            (Keyword(a), Keyword(b)) => a == b,
-            (Symbol(a), Symbol(b)) => a == b,
-            (List(a), List(b)) | (Vector(a), Vector(b)) => a == b,
-            (Map(a), Map(b)) => {
-                a.len() == b.len() && a.iter().all(|(k, v)| b.iter().any(|(k2, v2)| k == k2 && v == v2))
-            }
-            (Set(a), Set(b)) => a.len() == b.len() && a.iter().all(|x| b.contains(x)),
-            (Inst(a), Inst(b)) => a == b,
-            (Uuid(a), Uuid(b)) => a == b,
-            (Tagged(t, a), Tagged(u, b)) => t == u && a == b,
-            _ => false,
-        }
     }
 }
