@@ -111,11 +111,9 @@ fn starts_with_digit(word: &str) -> bool {
 
 /// What keywords and symbols have in common.
 fn well_formed(word: &str) -> bool {
-    // The common case: letters, digits and signs with at most one slash, not at an end.
     let Some((namespace, name)) = split(word) else { return false };
-    let name_ok = !name.is_empty() && !name.ends_with(':') && !(namespace.is_some() && starts_with_digit(name));
-    let namespace_ok = namespace.is_none_or(|n| !n.starts_with('/') && !n.ends_with(':'));
-    name_ok && namespace_ok && !word.contains("::")
+    let namespace_ok = namespace.is_none_or(|n| !n.starts_with('/') && !n.ends_with(':') && !starts_with_digit(name));
+    namespace_ok && !name.is_empty() && !name.ends_with(':') && !word.contains("::")
 }
 
 /// Checks a keyword's text, given without its colon; `Err` is the sentence that says what is wrong.
