@@ -5,7 +5,7 @@ use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// A boxed future, as backends return them.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -22,19 +22,44 @@ pub struct Capabilities {
     pub atomic_swap: bool,
     /// The bytes live in this process only, so nothing need be flushed to them.
     pub volatile: bool,
+    /// The futures need a tokio runtime around them (sockets, timers). They are then polled inside a runtime of the
+    /// store's own, whatever the caller runs on.
+    pub tokio: bool,
 }
 
 impl Default for Capabilities {
     fn default() -> Self {
-        Capabilities { write_at: false, durable: true, atomic_swap: true, volatile: false }
+        Capabilities { write_at: false, durable: true, atomic_swap: true, volatile: false, tokio: false }
     }
+}
+
+/// Longest key in bytes.
+pub const MAX_KEY: usize = 200;
+
+/// Checks the rules for keys: segments of `[A-Za-z0-9._-]` joined by `/`, none empty, `.` or `..`, at most
+/// [`MAX_KEY`] bytes. The store checks every key before a backend sees it.
+///
+/// # Errors
+/// `store/bad-key`, naming the key and the rule.
+pub fn check_key(key: &str) -> Result<()> {
+    let wrong = if key.len() > MAX_KEY {
+        "is longer than 200 bytes"
+    } else if key.split('/').any(|s| s.is_empty() || s == "." || s == "..") {
+        "has a segment that is empty, \".\" or \"..\""
+    } else if !key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/')) {
+        "has a character outside [A-Za-z0-9._-/]"
+    } else {
+        return Ok(());
+    };
+    let shown: String = key.chars().take(MAX_KEY).collect();
+    Err(Error::new(ErrorKind::Argument, "store/bad-key", format!("the store key {shown:?} {wrong}")))
 }
 
 /// Raw blobs under text keys: all that an author of a storage backend writes.
 ///
-/// Keys are `/`-separated segments of `[A-Za-z0-9._-]`, at most 200 bytes. A blob is read whole or by byte range.
-/// Every method may be called from many threads at once. A method that returns an error must leave the old blob or
-/// the new one readable under its key, never a mixture.
+/// Keys obey [`check_key`], and no key is the path of another: where `a/b` is used, `a` is not. A blob is read whole
+/// or by byte range. Every method may be called from many threads at once. A method that returns an error must leave
+/// the old blob or the new one readable under its key, never a mixture ([`write_at`](Self::write_at) excepted).
 pub trait Backend: Send + Sync + Debug {
     /// The bytes under `key`, or those of them inside `range` (cut at the end of the blob); `None` where there is no blob.
     fn get<'a>(&'a self, key: &'a str, range: Option<Range<u64>>) -> BoxFuture<'a, Result<Option<Vec<u8>>>>;
@@ -42,7 +67,7 @@ pub trait Backend: Send + Sync + Debug {
     /// Stores `bytes` under `key`, replacing what is there; durable when it returns, if the backend is durable at all.
     fn put<'a>(&'a self, key: &'a str, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>>;
 
-    /// Removes the blob; whether there was one.
+    /// Removes the blob; whether there was one. Durable after the next [`sync`](Self::sync) at the latest.
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<bool>>;
 
     /// All keys that begin with `prefix`, sorted.
@@ -55,13 +80,37 @@ pub trait Backend: Send + Sync + Debug {
     /// Makes everything written so far durable.
     fn sync(&self) -> BoxFuture<'_, Result<()>>;
 
-    /// Overwrites `bytes` at `offset` of the blob under `key`, creating and growing it (with zeros) as needed; durable
-    /// when it returns. Only called where [`Capabilities::write_at`] is set.
+    /// Stores several blobs. The last one becomes visible only when all others are durable, so that a pointer given
+    /// last never points to what is not there; otherwise as many calls of [`put`](Self::put) in order.
+    fn put_many(&self, blobs: Vec<(String, Vec<u8>)>) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            for (key, bytes) in blobs {
+                self.put(&key, bytes).await?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads several blobs or ranges of them; answers stand in the order of the questions.
+    fn get_many(&self, wanted: Vec<(String, Option<Range<u64>>)>) -> BoxFuture<'_, Result<Vec<Option<Vec<u8>>>>> {
+        Box::pin(async move {
+            let mut found = Vec::with_capacity(wanted.len());
+            for (key, range) in wanted {
+                found.push(self.get(&key, range).await?);
+            }
+            Ok(found)
+        })
+    }
+
+    /// Overwrites `bytes` at `offset` of the blob under `key`, creating and growing it as needed; durable when it
+    /// returns. What was never written reads as zeros, and the blob may be longer than the last byte written. After
+    /// an error or a power loss the range written may hold any mixture of old and new bytes; the rest is untouched.
+    /// Only called where [`Capabilities::write_at`] is set.
     fn write_at<'a>(&'a self, key: &'a str, offset: u64, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>> {
         let _ = (offset, bytes);
         Box::pin(async move {
-            Err(crate::Error::new(
-                crate::ErrorKind::Internal,
+            Err(Error::new(
+                ErrorKind::Internal,
                 "store/write-at-unsupported",
                 format!("the backend cannot write inside the blob {key:?}"),
             ))
@@ -72,4 +121,11 @@ pub trait Backend: Send + Sync + Debug {
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
     }
+}
+
+/// First byte and end of what `range` asks for of a blob of `len` bytes: cut at its end, empty where nothing is left.
+pub(crate) fn cut(range: Option<Range<u64>>, len: u64) -> (u64, u64) {
+    let Range { start, end } = range.unwrap_or(0..len);
+    let end = end.min(len);
+    (start.min(end), end)
 }

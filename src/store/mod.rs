@@ -1,5 +1,247 @@
 //! Bytes under keys: nothing here knows of datoms.
+//!
+//! A [`Backend`] keeps raw blobs; everything above it goes through one [`Store`].
 
 pub mod backend;
+pub mod backends;
+mod bridge;
+pub mod frame;
+pub mod fs;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+use std::fmt;
+use std::future::Future;
+use std::ops::Range;
+use std::sync::Arc;
 
 pub use backend::{Backend, BoxFuture, Capabilities};
+pub use backends::{FileBackend, MemoryBackend};
+
+use crate::error::Result;
+use backend::check_key;
+use bridge::{Bridge, wait};
+
+/// A backend with all that stands on every backend. Clones share it.
+///
+/// Each call that can wait has two forms: one that blocks the calling thread, which may belong to any runtime, and one
+/// named `_async` that gives a future for any executor.
+///
+/// ```
+/// use treering::store::{MemoryBackend, Store};
+/// let store = Store::new(MemoryBackend::new());
+/// store.put("a", b"1".to_vec())?;
+/// assert!(store.swap("a", Some(b"1"), b"2".to_vec())?);
+/// assert!(!store.swap("a", Some(b"1"), b"3".to_vec())?);
+/// assert_eq!(store.get("a", None)?, Some(b"2".to_vec()));
+/// # Ok::<(), treering::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    backend: Arc<dyn Backend>,
+    capabilities: Capabilities,
+    bridge: Bridge,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.shared.backend).finish()
+    }
+}
+
+impl Store {
+    /// A store on `backend`.
+    pub fn new(backend: impl Backend + 'static) -> Self {
+        Store::on(Arc::new(backend))
+    }
+
+    /// A store on a backend that others hold too.
+    pub fn on(backend: Arc<dyn Backend>) -> Self {
+        let capabilities = backend.capabilities();
+        Store { shared: Arc::new(Shared { backend, capabilities, bridge: Bridge::default() }) }
+    }
+
+    /// Opens a backend by `connect`, which is polled inside the store's own tokio runtime, and the store on it.
+    ///
+    /// # Errors
+    /// Those of `connect`, and `store/runtime` if the threads cannot be started.
+    pub fn connect<F>(connect: F) -> Result<Self>
+    where
+        F: Future<Output = Result<Arc<dyn Backend>>> + Send,
+    {
+        let bridge = Bridge::default();
+        let backend = wait(bridge.within(true, Box::pin(connect))?)?;
+        let capabilities = backend.capabilities();
+        Ok(Store { shared: Arc::new(Shared { backend, capabilities, bridge }) })
+    }
+
+    /// What the backend promises.
+    pub fn capabilities(&self) -> Capabilities {
+        self.shared.capabilities
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.shared.backend
+    }
+
+    /// Polls a call of the backend where the backend needs to be polled.
+    async fn drive<'a, T>(&'a self, call: BoxFuture<'a, Result<T>>) -> Result<T> {
+        self.shared.bridge.within(self.shared.capabilities.tokio, call)?.await
+    }
+
+    /// The bytes under `key`, or those of them inside `range`, cut at the end of the blob; `None` where there is none.
+    ///
+    /// # Errors
+    /// `store/bad-key`, and those of the backend.
+    pub fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Vec<u8>>> {
+        wait(self.get_async(key, range))
+    }
+
+    /// [`get`](Self::get) as a future.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn get_async(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Vec<u8>>> {
+        check_key(key)?;
+        self.drive(self.shared.backend.get(key, range)).await
+    }
+
+    /// Several blobs or ranges of them, in the order asked.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_many(&self, wanted: Vec<(String, Option<Range<u64>>)>) -> Result<Vec<Option<Vec<u8>>>> {
+        wait(self.get_many_async(wanted))
+    }
+
+    /// [`get_many`](Self::get_many) as a future.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn get_many_async(&self, wanted: Vec<(String, Option<Range<u64>>)>) -> Result<Vec<Option<Vec<u8>>>> {
+        wanted.iter().try_for_each(|(key, _)| check_key(key))?;
+        self.drive(self.shared.backend.get_many(wanted)).await
+    }
+
+    /// Stores `bytes` under `key`, durable when it returns.
+    ///
+    /// # Errors
+    /// `store/bad-key`, and those of the backend.
+    pub fn put(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
+        wait(self.put_async(key, bytes))
+    }
+
+    /// [`put`](Self::put) as a future.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn put_async(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
+        check_key(key)?;
+        self.drive(self.shared.backend.put(key, bytes)).await
+    }
+
+    /// Stores several blobs; the last one only becomes visible when all others are durable.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put); some may be stored then.
+    pub fn put_many(&self, blobs: Vec<(String, Vec<u8>)>) -> Result<()> {
+        wait(self.put_many_async(blobs))
+    }
+
+    /// [`put_many`](Self::put_many) as a future.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn put_many_async(&self, blobs: Vec<(String, Vec<u8>)>) -> Result<()> {
+        blobs.iter().try_for_each(|(key, _)| check_key(key))?;
+        self.drive(self.shared.backend.put_many(blobs)).await
+    }
+
+    /// Removes the blob; whether there was one. Durable after the next [`sync`](Self::sync).
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn delete(&self, key: &str) -> Result<bool> {
+        wait(self.delete_async(key))
+    }
+
+    /// [`delete`](Self::delete) as a future.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn delete_async(&self, key: &str) -> Result<bool> {
+        check_key(key)?;
+        self.drive(self.shared.backend.delete(key)).await
+    }
+
+    /// All keys that begin with `prefix`, sorted.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        wait(self.list_async(prefix))
+    }
+
+    /// [`list`](Self::list) as a future.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn list_async(&self, prefix: &str) -> Result<Vec<String>> {
+        self.drive(self.shared.backend.list(prefix)).await
+    }
+
+    /// Stores `new` under `key` if the blob there equals `expected` (`None`: if there is none); whether it was stored.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn swap(&self, key: &str, expected: Option<&[u8]>, new: Vec<u8>) -> Result<bool> {
+        wait(self.swap_async(key, expected, new))
+    }
+
+    /// [`swap`](Self::swap) as a future.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn swap_async(&self, key: &str, expected: Option<&[u8]>, new: Vec<u8>) -> Result<bool> {
+        check_key(key)?;
+        self.drive(self.shared.backend.swap(key, expected, new)).await
+    }
+
+    /// Overwrites `bytes` at `offset` of the blob, durable when it returns; see [`Backend::write_at`].
+    ///
+    /// # Errors
+    /// As [`put`](Self::put), and `store/write-at-unsupported` where [`Capabilities::write_at`] is not set.
+    pub fn write_at(&self, key: &str, offset: u64, bytes: Vec<u8>) -> Result<()> {
+        wait(self.write_at_async(key, offset, bytes))
+    }
+
+    /// [`write_at`](Self::write_at) as a future.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn write_at_async(&self, key: &str, offset: u64, bytes: Vec<u8>) -> Result<()> {
+        check_key(key)?;
+        self.drive(self.shared.backend.write_at(key, offset, bytes)).await
+    }
+
+    /// Makes everything written and removed so far durable.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub fn sync(&self) -> Result<()> {
+        wait(self.sync_async())
+    }
+
+    /// [`sync`](Self::sync) as a future.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn sync_async(&self) -> Result<()> {
+        self.drive(self.shared.backend.sync()).await
+    }
+}
