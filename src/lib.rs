@@ -5,6 +5,7 @@ mod db;
 pub mod edn;
 mod error;
 pub mod index;
+mod log;
 mod schema;
 pub mod store;
 

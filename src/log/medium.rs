@@ -1,0 +1,136 @@
+//! Where the entries lie: in segments that are written in place, or as blobs of their own.
+
+use std::ops::Range;
+
+use super::entry::LogPosition;
+use crate::error::Result;
+use crate::store::Store;
+use crate::store::frame::{Frame, HEADER};
+
+/// The kind of a log entry's frame.
+const KIND: u8 = 1;
+/// Entries begin at multiples of this many bytes, so that a search for later ones has few places to look at.
+pub(super) const ALIGN: u64 = 8;
+/// A segment that has reached so many bytes is followed by a new one.
+const SEGMENT: u64 = 64 << 20;
+
+/// The entries of one log, raw.
+#[derive(Debug, Clone)]
+pub(super) struct Medium {
+    store: Store,
+    /// `log/<incarnation>`.
+    prefix: String,
+    in_place: bool,
+}
+
+/// What stands at a position.
+pub(super) enum Found {
+    /// A whole frame: its bytes and the body inside them.
+    Frame(Vec<u8>, Range<usize>),
+    /// Nothing was ever written there, or what was written did not become durable whole.
+    Nothing,
+}
+
+impl Medium {
+    pub fn new(store: Store, incarnation: u128) -> Medium {
+        let in_place = store.capabilities().write_at;
+        Medium { store, prefix: format!("log/{incarnation:032x}"), in_place }
+    }
+
+    fn key(&self, position: &LogPosition) -> String {
+        let number = if self.in_place { u64::from(position.segment) } else { position.seq };
+        format!("{}/{number:016x}", self.prefix)
+    }
+
+    /// The frame around the body of the entry at `position`.
+    pub fn frame(&self, position: &LogPosition, body: &[u8]) -> Result<Vec<u8>> {
+        Frame::encode(KIND, 0, body, &self.key(position), position.offset)
+    }
+
+    /// Writes an entry's frame; false if another's entry has the number already.
+    pub fn write(&self, position: &LogPosition, frame: Vec<u8>) -> Result<bool> {
+        let key = self.key(position);
+        if self.in_place {
+            self.store.write_at(&key, position.offset, frame)?;
+            return Ok(true);
+        }
+        self.store.swap(&key, None, frame)
+    }
+
+    /// Where the entry after the one at `position` goes, whose frame has `len` bytes.
+    pub fn after(&self, position: &LogPosition, len: usize, previous: u64) -> LogPosition {
+        let seq = position.seq + 1;
+        if !self.in_place {
+            return LogPosition { seq, segment: 0, offset: 0, previous };
+        }
+        let offset = (position.offset + len as u64).next_multiple_of(ALIGN);
+        if offset < SEGMENT {
+            LogPosition { seq, segment: position.segment, offset, previous }
+        } else {
+            LogPosition { seq, segment: position.segment + 1, offset: 0, previous }
+        }
+    }
+
+    /// Reads the frame at `position`. Damage and absence look the same here: only later entries can tell.
+    pub fn read(&self, position: &LogPosition) -> Result<Found> {
+        let key = self.key(position);
+        if !self.in_place {
+            let Some(bytes) = self.store.get(&key, None)? else { return Ok(Found::Nothing) };
+            // A blob is there whole or not at all, so damage is damage.
+            let len = Frame::decode(&bytes, &key, 0)?.body.len();
+            return Ok(Found::Frame(bytes, HEADER..HEADER + len));
+        }
+        // Most entries are small: one read brings the whole frame.
+        let head = self.store.get(&key, Some(position.offset..position.offset + 4096))?.unwrap_or_default();
+        let Ok(total) = Frame::total_len(&head, &key, position.offset) else { return Ok(Found::Nothing) };
+        let bytes = if total <= head.len() as u64 {
+            head
+        } else {
+            self.store.get(&key, Some(position.offset..position.offset + total))?.unwrap_or_default()
+        };
+        match Frame::decode_first(&bytes, &key, position.offset) {
+            Ok((frame, _)) => {
+                let end = HEADER + frame.body.len();
+                let mut bytes = bytes;
+                bytes.truncate(end);
+                Ok(Found::Frame(bytes, HEADER..end))
+            }
+            Err(_) => Ok(Found::Nothing),
+        }
+    }
+
+    /// The bodies of whole entries that lie after `position`, where nothing was found: in the rest of its segment and
+    /// in the next. Blobs of their own are without gaps by their making, so there are none.
+    pub fn later(&self, position: &LogPosition) -> Result<Vec<Vec<u8>>> {
+        if !self.in_place {
+            return Ok(Vec::new());
+        }
+        let next = LogPosition { segment: position.segment + 1, offset: 0, ..*position };
+        let mut found = Vec::new();
+        for (segment, from) in [(*position, position.offset), (next, 0)] {
+            let key = self.key(&segment);
+            let Some(bytes) = self.store.get(&key, Some(from..u64::MAX))? else { continue };
+            for start in (0..bytes.len()).step_by(ALIGN as usize) {
+                let Some(rest) = bytes.get(start..).filter(|rest| rest.starts_with(b"Tr")) else { continue };
+                if let Ok((frame, _)) = Frame::decode_first(rest, &key, from + start as u64) {
+                    found.push(frame.body.to_vec());
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether entries are overwritten places of a segment.
+    pub fn writes_in_place(&self) -> bool {
+        self.in_place
+    }
+
+    /// Whether anything but zeros stands where the entry at `position` would begin.
+    pub fn dirty(&self, position: &LogPosition) -> Result<bool> {
+        if !self.in_place {
+            return Ok(false);
+        }
+        let head = self.store.get(&self.key(position), Some(position.offset..position.offset + HEADER as u64))?;
+        Ok(head.is_some_and(|bytes| bytes.iter().any(|b| *b != 0)))
+    }
+}

@@ -1,0 +1,123 @@
+use super::{LogPosition, LogReader, LogWriter, Tail, Transaction};
+use crate::error::ErrorKind;
+use crate::store::{Backend, BoxFuture, Capabilities, MemoryBackend, Store};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Memory that has no writing in place: entries are blobs of their own.
+#[derive(Debug, Clone)]
+struct Blobs(MemoryBackend);
+
+impl Backend for Blobs {
+    fn get<'a>(&'a self, key: &'a str, range: Option<Range<u64>>) -> BoxFuture<'a, crate::Result<Option<Vec<u8>>>> {
+        self.0.get(key, range)
+    }
+    fn put<'a>(&'a self, key: &'a str, bytes: Vec<u8>) -> BoxFuture<'a, crate::Result<()>> {
+        self.0.put(key, bytes)
+    }
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, crate::Result<bool>> {
+        self.0.delete(key)
+    }
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, crate::Result<Vec<String>>> {
+        self.0.list(prefix)
+    }
+    fn swap<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Option<&'a [u8]>,
+        new: Vec<u8>,
+    ) -> BoxFuture<'a, crate::Result<bool>> {
+        self.0.swap(key, expected, new)
+    }
+    fn sync(&self) -> BoxFuture<'_, crate::Result<()>> {
+        self.0.sync()
+    }
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { write_at: false, ..self.0.capabilities() }
+    }
+}
+
+fn transaction(t: u64, len: usize) -> Transaction {
+    Transaction { t, bytes: vec![t as u8; len] }
+}
+
+fn stores() -> [Store; 2] {
+    [Store::new(MemoryBackend::new()), Store::new(Blobs(MemoryBackend::new()))]
+}
+
+fn read_all(store: &Store) -> (Vec<u64>, LogReader) {
+    let mut reader = LogReader::new(store.clone(), 7, LogPosition::START);
+    let mut ts = Vec::new();
+    while let Some(entry) = reader.next().unwrap() {
+        ts.extend(entry.transactions.iter().map(|transaction| transaction.t));
+    }
+    (ts, reader)
+}
+
+#[test]
+fn what_was_appended_is_read_in_order() {
+    for store in stores() {
+        let mut writer = LogWriter::begin(store.clone(), 7, LogPosition::START, 1).unwrap();
+        for t in 0..200 {
+            writer.append(vec![transaction(t, t as usize * 50)]).unwrap();
+        }
+        let (ts, reader) = read_all(&store);
+        assert_eq!(ts, (0..200).collect::<Vec<_>>());
+        assert_eq!(reader.position(), writer.position());
+        assert_eq!(reader.tail().unwrap(), Tail::Clean);
+
+        let mut second = LogWriter::begin(store.clone(), 7, reader.position(), 2).unwrap();
+        second.append(vec![transaction(200, 10)]).unwrap();
+        assert_eq!(read_all(&store).0.len(), 201);
+    }
+}
+
+#[test]
+fn an_older_writer_finds_the_session_of_the_newer() {
+    let [_, store] = stores();
+    let mut old = LogWriter::begin(store.clone(), 7, LogPosition::START, 1).unwrap();
+    old.append(vec![transaction(1, 10)]).unwrap();
+    let mut new = LogWriter::begin(store.clone(), 7, read_all(&store).1.position(), 2).unwrap();
+    let error = old.append(vec![transaction(2, 10)]).unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Fenced, "writer/fenced"));
+    assert_eq!(old.append(vec![transaction(3, 10)]).unwrap_err().code(), "writer-shut-down");
+    new.append(vec![transaction(4, 10)]).unwrap();
+    assert_eq!(read_all(&store).0, [1, 4]);
+}
+
+#[test]
+fn damage_before_the_end_is_an_error_and_a_torn_end_is_not() {
+    let memory = Arc::new(MemoryBackend::new());
+    let store = Store::on(memory.clone());
+    let mut writer = LogWriter::begin(store.clone(), 7, LogPosition::START, 1).unwrap();
+    let mut starts = Vec::new();
+    for t in 0..5 {
+        starts.push(writer.position());
+        writer.append(vec![transaction(t, 100)]).unwrap();
+    }
+    let key = store.list("log/").unwrap().remove(0);
+    let whole = store.get(&key, None).unwrap().unwrap();
+
+    for (n, start) in starts.iter().enumerate() {
+        let mut bytes = whole.clone();
+        bytes[start.offset as usize + 60] ^= 1;
+        store.put(&key, bytes).unwrap();
+        let (ts, reader) = read_all(&store);
+        assert_eq!(ts.len(), n);
+        if n < 4 {
+            assert_eq!(reader.tail().unwrap_err().kind(), ErrorKind::Corrupt);
+        } else {
+            assert_eq!(reader.tail().unwrap(), Tail::Dropped);
+        }
+    }
+
+    // A new writer goes on where the torn entry stood, and is not confused by what is left of it.
+    let (ts, reader) = read_all(&store);
+    assert_eq!(ts, [0, 1, 2, 3]);
+    let mut next = LogWriter::begin(store.clone(), 7, reader.position(), 2).unwrap();
+    assert_eq!(read_all(&store).1.tail().unwrap(), Tail::Dropped);
+    next.append(vec![transaction(9, 1000)]).unwrap();
+    let (ts, reader) = read_all(&store);
+    assert_eq!(ts, [0, 1, 2, 3, 9]);
+    assert_eq!(reader.tail().unwrap(), Tail::Clean);
+}

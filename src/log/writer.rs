@@ -1,0 +1,102 @@
+//! Writing a log: one writer, one entry at a time.
+
+use uuid::Uuid;
+
+use super::entry::{Entry, LogPosition, Transaction, link};
+use super::medium::{Found, Medium};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::Store;
+
+/// The end of a log that is being written.
+#[derive(Debug)]
+pub(crate) struct LogWriter {
+    medium: Medium,
+    position: LogPosition,
+    session: u128,
+    /// Set by the first failure: what is durable after it is not known, so nothing more is written.
+    poisoned: bool,
+}
+
+impl LogWriter {
+    /// Takes over a log at its end by writing the mark of a new session.
+    ///
+    /// # Errors
+    /// `Fenced` when another writer's entry stands there, and those of the store.
+    pub fn begin(store: Store, incarnation: u128, end: LogPosition, session: u128) -> Result<LogWriter> {
+        let medium = Medium::new(store, incarnation);
+        let mut writer = LogWriter { medium, position: end, session, poisoned: false };
+        writer.append(Vec::new())?;
+        Ok(writer)
+    }
+
+    /// Where the next entry will go.
+    pub fn position(&self) -> LogPosition {
+        self.position
+    }
+
+    /// The session of this writer.
+    pub fn session(&self) -> u128 {
+        self.session
+    }
+
+    /// Makes transactions durable as one entry.
+    ///
+    /// # Errors
+    /// `Fenced` when another writer has taken over, those of the store otherwise. After an error the writer refuses all
+    /// further calls: the transactions may or may not be in the log, and the next open will tell.
+    pub fn append(&mut self, transactions: Vec<Transaction>) -> Result<()> {
+        if self.poisoned {
+            let message = "an earlier write to the log failed; release the connection and connect again";
+            return Err(Error::new(ErrorKind::Closed, "writer-shut-down", message));
+        }
+        let written = self.write(transactions);
+        self.poisoned = written.is_err();
+        written
+    }
+
+    fn write(&mut self, transactions: Vec<Transaction>) -> Result<()> {
+        let LogPosition { seq, previous, .. } = self.position;
+        let nonce = Uuid::new_v4().as_u128();
+        let entry = Entry { seq, session: self.session, nonce, previous, durable: seq, transactions };
+        let frame = self.medium.frame(&self.position, &entry.encode()?)?;
+        let next = self.medium.after(&self.position, frame.len(), link(&frame));
+        match self.medium.write(&self.position, frame) {
+            Ok(true) => {}
+            Ok(false) => self.check_own(nonce, None)?,
+            // The reply may be lost, not the write.
+            Err(error) => self.check_own(nonce, Some(error))?,
+        }
+        self.position = next;
+        Ok(())
+    }
+
+    /// Whether the entry that stands at the position is the one with `nonce`.
+    fn check_own(&self, nonce: u128, failure: Option<Error>) -> Result<()> {
+        // What an in-place write left behind says nothing about what is durable.
+        let failure = match failure {
+            Some(error) if self.medium.writes_in_place() => return Err(error),
+            other => other,
+        };
+        let found = match self.medium.read(&self.position) {
+            Ok(Found::Frame(bytes, body)) => Entry::decode(bytes.get(body).unwrap_or_default()).ok(),
+            _ => None,
+        };
+        match (found, failure) {
+            (Some(entry), _) if entry.nonce == nonce => Ok(()),
+            (Some(entry), _) => Err(Error::new(
+                ErrorKind::Fenced,
+                "writer/fenced",
+                format!(
+                    "another writer (session {}) has taken over the database since; connect again to go on",
+                    Uuid::from_u128(entry.session)
+                ),
+            )),
+            (None, Some(error)) => Err(error.context("the outcome of the transaction is unknown")),
+            (None, None) => Err(Error::new(
+                ErrorKind::Storage,
+                "writer/unknown-outcome",
+                "the log refused an entry and then had none with its number; connect again to see what holds",
+            )),
+        }
+    }
+}
