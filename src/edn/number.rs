@@ -153,6 +153,6 @@ fn decimal(parts: &Parts<'_>) -> Result<FormKind, String> {
     }
     digits.push_str(parts.whole);
     digits.push_str(fraction);
-    let digits = bigdecimal::num_bigint::BigInt::from_str(&digits).map_err(|e| format!("wanted a decimal: {e}"))?;
+    let digits = BigInt::from_str(&digits).map_err(|e| format!("wanted a decimal: {e}"))?;
     Ok(FormKind::Decimal(BigDecimal::new(digits, scale)))
 }

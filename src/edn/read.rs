@@ -6,7 +6,7 @@
 use uuid::Uuid;
 
 use super::equal::duplicate;
-use super::token::{Class, check_keyword, check_symbol, class, skip_blank, word_end};
+use super::token::{check_keyword, check_symbol, reads_as_symbol, skip_blank, word_end};
 use super::{Form, FormKind, Keyword, Span, Symbol, inst, number, text};
 use crate::{Error, ErrorKind, Result};
 
@@ -323,7 +323,7 @@ impl<'a> Reader<'a> {
     fn map(&mut self, base: usize, namespace: Option<&str>) -> Result<FormKind, Fault> {
         let members = self.members.get_mut(base..).unwrap_or_default();
         if let Some(namespace) = namespace {
-            members.iter_mut().step_by(2).for_each(|key| qualify(key, namespace));
+            members.iter_mut().step_by(2).try_for_each(|key| qualify(key, namespace))?;
         }
         if members.len() % 2 == 1 {
             let message = "a map is of keys and values: wanted a value for the last key, got `}`".to_owned();
@@ -463,13 +463,13 @@ impl<'a> Reader<'a> {
                 (FormKind::Str(string), end)
             }
             b'\\' => self.character()?,
-            _ => self.word(byte)?,
+            _ => self.word()?,
         };
         self.at = end;
         Ok(Form { kind, span: span(start, end) })
     }
 
-    fn character(&mut self) -> Result<(FormKind, usize), Fault> {
+    fn character(&self) -> Result<(FormKind, usize), Fault> {
         let start = self.at;
         let first = match self.text.get(start + 1..).and_then(|rest| rest.chars().next()) {
             Some(c) if c.is_whitespace() || c.is_control() => {
@@ -491,11 +491,10 @@ impl<'a> Reader<'a> {
     }
 
     /// A number, a keyword, a symbol, `nil`, `true` or `false`.
-    fn word(&mut self, byte: u8) -> Result<(FormKind, usize), Fault> {
+    fn word(&self) -> Result<(FormKind, usize), Fault> {
         let start = self.at;
         let end = word_end(self.text, start)?;
         let word = self.text.get(start..end).unwrap_or_default();
-        debug_assert!(end > start || class(byte) == Class::Delimiter);
         let kind = if let Some(name) = word.strip_prefix(':') {
             check_keyword(name).map(|()| FormKind::Keyword(Keyword::new(name))).map_err(|m| ("edn/keyword", m))
         } else if number::starts(word.as_bytes()) {
@@ -519,25 +518,33 @@ fn twice(rule: &str, second: &Form, text: &str) -> Fault {
 }
 
 /// Puts a key of `#:namespace{…}` into the namespace; `_` as the namespace of a key means none.
-fn qualify(key: &mut Form, namespace: &str) {
+fn qualify(key: &mut Form, namespace: &str) -> Result<(), Fault> {
     let qualified = |own: Option<&str>, name: &str| match own {
         None => Some(format!("{namespace}/{name}")),
         Some("_") => Some(name.to_owned()),
         Some(_) => None,
     };
-    match &mut key.kind {
+    let (text, reads) = match key.kind {
         FormKind::Keyword(k) => {
-            if let Some(text) = qualified(k.namespace(), k.name()) {
-                *k = Keyword::new(&text);
-            }
+            let Some(text) = qualified(k.namespace(), k.name()) else { return Ok(()) };
+            let reads = check_keyword(&text).is_ok();
+            key.kind = FormKind::Keyword(Keyword::new(&text));
+            (text, reads)
         }
         FormKind::Symbol(s) => {
-            if let Some(text) = qualified(s.namespace(), s.name()) {
-                *s = Symbol::new(&text);
-            }
+            let Some(text) = qualified(s.namespace(), s.name()) else { return Ok(()) };
+            let reads = reads_as_symbol(&text);
+            key.kind = FormKind::Symbol(Symbol::new(&text));
+            (text, reads)
         }
-        _ => {}
+        _ => return Ok(()),
+    };
+    if reads {
+        return Ok(());
     }
+    let message =
+        format!("the key becomes `{}` in the namespace `{}`, which is no name", shown(&text), shown(namespace));
+    Err(fault_at(key, "edn/dispatch", message))
 }
 
 fn fault_at(form: &Form, code: &'static str, message: String) -> Fault {

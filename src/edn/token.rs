@@ -4,7 +4,7 @@ use super::read::{Fault, shown};
 
 /// What a byte means to the reader.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
+enum Class {
     /// Part of a word.
     Word,
     /// Blank: whitespace or a comma.
@@ -33,7 +33,7 @@ const CLASSES: [Class; 256] = {
     classes
 };
 
-pub(super) fn class(byte: u8) -> Class {
+fn class(byte: u8) -> Class {
     // A byte is always inside a table of 256.
     CLASSES[usize::from(byte)]
 }
@@ -146,4 +146,10 @@ pub(super) fn check_symbol(word: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("wanted a symbol such as `?e`, `name` or `ns/name`, got `{}`", shown(word)))
+}
+
+/// Whether a text that was put together reads as a symbol.
+pub(super) fn reads_as_symbol(word: &str) -> bool {
+    let is_other = matches!(word, "nil" | "true" | "false") || word.starts_with([':', '#']);
+    !is_other && check_symbol(word).is_ok()
 }
