@@ -135,7 +135,7 @@ fn write_char(c: char, out: &mut impl Write) -> fmt::Result {
 /// ```
 /// use treering::edn::{pretty, read};
 /// let form = read("{:name \"Alice\" :likes [:tea :rain]}")?;
-/// assert_eq!(pretty(&form, 20), "{:name \"Alice\",\n :likes [:tea :rain]}");
+/// assert_eq!(pretty(&form, 24), "{:name \"Alice\",\n :likes [:tea :rain]}");
 /// # Ok::<(), treering::Error>(())
 /// ```
 pub fn pretty(form: &Form, width: usize) -> String {
