@@ -5,6 +5,7 @@
 pub mod backend;
 pub mod backends;
 mod bridge;
+mod cache;
 pub mod frame;
 pub mod fs;
 #[cfg(feature = "testing")]
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub use backend::{Backend, BoxFuture, Capabilities};
 pub use backends::{FileBackend, MemoryBackend};
+pub use cache::{Cache, CacheStats};
 
 use crate::error::Result;
 use backend::check_key;
@@ -47,6 +49,13 @@ struct Shared {
     bridge: Bridge,
 }
 
+impl Shared {
+    fn new(backend: Arc<dyn Backend>, bridge: Bridge) -> Self {
+        let capabilities = backend.capabilities();
+        Shared { backend, capabilities, bridge }
+    }
+}
+
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Store").field(&self.shared.backend).finish()
@@ -61,8 +70,7 @@ impl Store {
 
     /// A store on a backend that others hold too.
     pub fn on(backend: Arc<dyn Backend>) -> Self {
-        let capabilities = backend.capabilities();
-        Store { shared: Arc::new(Shared { backend, capabilities, bridge: Bridge::default() }) }
+        Store { shared: Arc::new(Shared::new(backend, Bridge::default())) }
     }
 
     /// Opens a backend by `connect`, which is polled inside the store's own tokio runtime, and the store on it.
@@ -75,8 +83,7 @@ impl Store {
     {
         let bridge = Bridge::default();
         let backend = wait(bridge.within(true, Box::pin(connect))?)?;
-        let capabilities = backend.capabilities();
-        Ok(Store { shared: Arc::new(Shared { backend, capabilities, bridge }) })
+        Ok(Store { shared: Arc::new(Shared::new(backend, bridge)) })
     }
 
     /// What the backend promises.
