@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use super::equal::duplicate;
+use super::equal::{Hashes, duplicate};
 use super::token::{check_keyword, check_symbol, reads_as_symbol, skip_blank, word_end};
 use super::{Form, FormKind, Keyword, Span, Symbol, inst, number, text};
 use crate::{Error, ErrorKind, Result};
@@ -90,6 +90,7 @@ pub struct Reader<'a> {
     frames: Vec<Frame<'a>>,
     /// The complete members of all open collections.
     members: Vec<Form>,
+    hashes: Hashes,
 }
 
 /// Something that was begun and waits for forms.
@@ -194,7 +195,14 @@ impl std::iter::FusedIterator for Reader<'_> {}
 impl<'a> Reader<'a> {
     /// A reader at the beginning of `text`, with the default limits.
     pub fn new(text: &'a str) -> Self {
-        Reader { text, at: 0, limits: Limits::default(), frames: Vec::new(), members: Vec::new() }
+        Reader {
+            text,
+            at: 0,
+            limits: Limits::default(),
+            frames: Vec::new(),
+            members: Vec::new(),
+            hashes: Hashes::by_span(),
+        }
     }
 
     /// Replaces the limits.
@@ -212,6 +220,7 @@ impl<'a> Reader<'a> {
     /// Reads the next form; `None` at the end of the text. Errors as [`read`].
     pub fn next_form(&mut self) -> Result<Option<Form>> {
         let result = self.advance();
+        self.hashes.clear();
         result.map_err(|fault| {
             self.at = self.text.len();
             self.frames.clear();
@@ -314,7 +323,7 @@ impl<'a> Reader<'a> {
 
     fn set(&mut self, base: usize) -> Result<FormKind, Fault> {
         let members = self.members.get(base..).unwrap_or_default();
-        if let Some(second) = duplicate(members, 1).and_then(|i| members.get(i)) {
+        if let Some(second) = duplicate(members, 1, &mut self.hashes).and_then(|i| members.get(i)) {
             return Err(twice("a set holds each member once", second, self.text));
         }
         Ok(FormKind::Set(self.members.drain(base..).collect()))
@@ -329,7 +338,7 @@ impl<'a> Reader<'a> {
             let message = "a map is of keys and values: wanted a value for the last key, got `}`".to_owned();
             return Err(Fault::new("edn/map", self.at - 1, self.at, message));
         }
-        if let Some(second) = duplicate(members, 2).and_then(|i| members.get(i)) {
+        if let Some(second) = duplicate(members, 2, &mut self.hashes).and_then(|i| members.get(i)) {
             return Err(twice("a map has each key once", second, self.text));
         }
         let mut pairs = Vec::with_capacity(members.len() / 2);
