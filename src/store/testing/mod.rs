@@ -1,5 +1,14 @@
 //! For authors of backends: a suite that every backend passes, and the tools to break one.
+//!
+//! [`conformance()`] checks a backend. [`FaultBackend`] makes its operations fail. [`SimFs`] is a file system that can
+//! lose power and fail, to run the file backend and all above it on.
 
 mod conformance;
+mod crash;
+mod fault;
+mod sim_fs;
 
 pub use conformance::conformance;
+pub use crash::Crash;
+pub use fault::{Failure, Fault, FaultBackend};
+pub use sim_fs::SimFs;
