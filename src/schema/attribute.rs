@@ -8,7 +8,7 @@ use crate::datom::{AttrId, ValueKind};
 use crate::edn::Keyword;
 
 /// What a database knows of an attribute.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attribute {
     /// Its number inside the database.
     pub id: AttrId,
@@ -95,7 +95,7 @@ pub enum Unique {
 }
 
 /// The members of a `:db.type/tuple` attribute.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum TupleShape {
     /// `:db/tupleAttrs`: kept by the transactor from other attributes of the entity.
     Composite(Arc<[Keyword]>),

@@ -64,6 +64,13 @@ impl Schema {
         all
     }
 
+    /// The schema of a stored database: the built-in attributes and those that were stored with it.
+    pub(crate) fn restored(flexibility: SchemaFlexibility, attributes: Vec<Attribute>) -> Schema {
+        let mut schema = Schema::new(flexibility);
+        attributes.into_iter().for_each(|attribute| schema.put(attribute));
+        schema
+    }
+
     /// The number that the next new attribute gets.
     pub fn next_id(&self) -> AttrId {
         self.next
