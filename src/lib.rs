@@ -1,20 +1,24 @@
 //! Treering: an embedded Datalog database. Facts accrete, time can be travelled, databases are values.
 
+mod config;
 mod datom;
 mod db;
 pub mod edn;
 mod error;
 pub mod index;
 mod log;
+mod registry;
 mod schema;
 pub mod store;
 
+pub use config::{Config, StoreConfig};
 pub use datom::{
     AttrId, Columns, Component, Cut, Datom, EntityId, IntColumn, Key, OPEN, Order, Row, Side, TX0, Value, ValueColumn,
     ValueKind, ValueRef,
 };
 pub use db::{Count, DatomFilter, Db, EntityRef, Mode};
 pub use error::{Error, ErrorKind, Result};
+pub use registry::{Access, BackendKind, Registry};
 pub use schema::{
     Attribute, Cardinality, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin,
 };

@@ -96,7 +96,7 @@ impl Schema {
 }
 
 /// How many characters must be changed, added or dropped to come from `a` to `b`; anything above `limit` when more.
-fn distance(a: &str, b: &str, limit: usize) -> usize {
+pub(crate) fn distance(a: &str, b: &str, limit: usize) -> usize {
     let b: Vec<char> = b.chars().collect();
     if a.chars().count().abs_diff(b.len()) > limit {
         return limit + 1;

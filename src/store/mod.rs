@@ -22,7 +22,7 @@ pub use cache::{Cache, CacheStats};
 
 use crate::error::Result;
 use backend::check_key;
-use bridge::{Bridge, wait};
+pub(crate) use bridge::{Bridge, wait};
 
 /// A backend with all that stands on every backend. Clones share it.
 ///

@@ -1,0 +1,176 @@
+//! The `:store` map.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use crate::edn::{Form, FormKind, Keyword};
+
+/// The `:store` map of a config: the keyword of a backend, the id of the database, and what else the backend wants.
+///
+/// `Debug` prints it without passwords, tokens and keys.
+///
+/// ```
+/// use treering::StoreConfig;
+/// let store = StoreConfig::new("s3").with_option("bucket", "facts").with_option("secret-access-key", "abc");
+/// assert_eq!(store.text("bucket"), Some("facts"));
+/// assert_eq!(format!("{store:?}"), r#"{:backend :s3, :bucket "facts", :secret-access-key "…"}"#);
+/// ```
+#[derive(Clone, Default, PartialEq)]
+pub struct StoreConfig {
+    backend: Option<Keyword>,
+    id: Option<Uuid>,
+    options: Vec<(Keyword, Form)>,
+}
+
+impl StoreConfig {
+    /// A store of the backend with this keyword, written without its colon.
+    pub fn new(backend: &str) -> StoreConfig {
+        StoreConfig { backend: Some(Keyword::new(backend)), ..StoreConfig::default() }
+    }
+
+    pub(super) fn memory(name: &str) -> StoreConfig {
+        StoreConfig::new("memory").with_id(id_of_name("memory", name))
+    }
+
+    pub(super) fn file(path: &Path) -> StoreConfig {
+        StoreConfig::new("file").with_option("path", path.to_string_lossy().as_ref())
+    }
+
+    pub(super) fn from_parts(backend: Option<Keyword>, id: Option<Uuid>, options: Vec<(Keyword, Form)>) -> StoreConfig {
+        StoreConfig { backend, id, options }
+    }
+
+    /// The same store with this id.
+    #[must_use]
+    pub fn with_id(mut self, id: Uuid) -> StoreConfig {
+        self.id = Some(id);
+        self
+    }
+
+    /// The same store with an option set; its key is written without a colon.
+    #[must_use]
+    pub fn with_option(mut self, key: &str, value: impl Into<Form>) -> StoreConfig {
+        let key = Keyword::new(key);
+        self.options.retain(|(k, _)| *k != key);
+        self.options.push((key, value.into()));
+        self
+    }
+
+    /// `:backend`; `:memory` where none was given.
+    pub fn backend(&self) -> Keyword {
+        self.backend.unwrap_or_else(|| Keyword::new("memory"))
+    }
+
+    /// `:id`, if it was given.
+    pub fn given_id(&self) -> Option<Uuid> {
+        self.id
+    }
+
+    /// `:id`, or one derived from the `:path` or the `:name` where that was not given; `None` where there is nothing to
+    /// derive it from.
+    pub fn id(&self) -> Option<Uuid> {
+        self.id.or_else(|| {
+            let path = self.path().map(|path| absolute(&path).to_string_lossy().into_owned());
+            let name = path.or_else(|| self.text("name").map(str::to_owned))?;
+            Some(id_of_name(self.backend().as_str(), &name))
+        })
+    }
+
+    /// An option beside `:backend` and `:id`; the key is written without its colon.
+    pub fn option(&self, key: &str) -> Option<&Form> {
+        self.options.iter().find(|(k, _)| k.as_str() == key).map(|(_, value)| value)
+    }
+
+    /// An option that is a string.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.option(key).and_then(Form::as_str)
+    }
+
+    /// The keys of all options beside `:backend` and `:id`.
+    pub fn keys(&self) -> impl Iterator<Item = Keyword> + '_ {
+        self.options.iter().map(|(key, _)| *key)
+    }
+
+    /// `:path`
+    pub fn path(&self) -> Option<PathBuf> {
+        self.text("path").map(PathBuf::from)
+    }
+
+    /// This store, and from `other` what it does not give, unless `other` is of another backend.
+    pub(crate) fn or(mut self, other: StoreConfig) -> StoreConfig {
+        if let (Some(mine), Some(theirs)) = (self.backend, other.backend)
+            && mine != theirs
+        {
+            return self;
+        }
+        self.backend = self.backend.or(other.backend);
+        self.id = self.id.or(other.id);
+        for (key, value) in other.options {
+            if !self.keys().any(|k| k == key) {
+                self.options.push((key, value));
+            }
+        }
+        self
+    }
+
+    /// The map, without secrets.
+    pub(super) fn describe(&self) -> Form {
+        let id = self.id.map(|id| (Keyword::new("id"), Form::from(id)));
+        let given = self.backend.map(|backend| (Keyword::new("backend"), Form::from(backend)));
+        let shown = self.options.iter().map(|(key, value)| (*key, hide(*key, value)));
+        Form::map(given.into_iter().chain(id).chain(shown).map(|(key, value)| (key.into(), value)).collect())
+    }
+}
+
+impl fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.describe())
+    }
+}
+
+/// The absolute path without links as far as it exists.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The same id for the same name, in every process and version.
+fn id_of_name(backend: &str, name: &str) -> Uuid {
+    let hash = xxhash_rust::xxh3::xxh3_128(format!("treering/{backend}/{name}").as_bytes());
+    uuid::Builder::from_custom_bytes(hash.to_be_bytes()).into_uuid()
+}
+
+/// Whether what stands under the key must not be shown.
+pub(super) fn is_secret(key: Keyword) -> bool {
+    const PARTS: [&str; 7] = ["password", "passwd", "secret", "token", "credential", "access-key", "encryption"];
+    let name = key.as_str().to_ascii_lowercase().replace('_', "-");
+    PARTS.iter().any(|part| name.contains(part)) || name == "key" || name.ends_with("-key")
+}
+
+/// The value as it may be shown: nothing of a secret, no user information in URLs, and the same inside maps.
+fn hide(key: Keyword, value: &Form) -> Form {
+    if is_secret(key) {
+        return Form::from("…");
+    }
+    match &value.kind {
+        FormKind::Str(text) => Form::from(without_user(text)),
+        FormKind::Map(pairs) => {
+            let hidden = |(k, v): &(Form, Form)| (k.clone(), k.as_keyword().map_or_else(|| v.clone(), |k| hide(k, v)));
+            Form::map(pairs.iter().map(hidden).collect())
+        }
+        _ => value.clone(),
+    }
+}
+
+/// `scheme://user:password@host` without what stands before the `@`, and without passwords in `key=value` pairs.
+fn without_user(text: &str) -> String {
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        if let Some((_, host)) = authority.rsplit_once('@') {
+            let path = rest.get(authority.len()..).unwrap_or_default();
+            return format!("{scheme}://…@{host}{}", if path.contains("password=") { "…" } else { path });
+        }
+    }
+    if text.contains("password=") { "…".to_owned() } else { text.to_owned() }
+}

@@ -1,0 +1,301 @@
+//! Keywords to what they name: storage backends, index kinds, and the stores that are open.
+//!
+//! [`Registry::standard`] is the one default of the process; tests and embedders that want their own make one with
+//! [`Registry::new`].
+
+mod backends;
+mod open;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use open::Shared;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::{Arc, LazyLock};
+
+use parking_lot::RwLock;
+
+use crate::config::{Config, StoreConfig, did_you_mean};
+use crate::edn::Keyword;
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::IndexKind;
+use crate::store::{Backend, BoxFuture, Bridge, Store, wait};
+
+/// What a connection wants of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To read, beside a writer or without one.
+    ReadOnly,
+    /// To be its writer.
+    Writer,
+}
+
+/// A kind of storage backend: what an author registers under a keyword so that `:store {:backend …}` can name it.
+///
+/// The futures are polled inside a tokio runtime where [`needs_tokio`](Self::needs_tokio) says so. `docs/backends.md`
+/// is a template.
+pub trait BackendKind: Send + Sync + Debug {
+    /// The keyword, such as `:file`.
+    fn keyword(&self) -> Keyword;
+
+    /// Options to lay beneath those that a config gives; `environment` answers with the text of a variable.
+    fn default_config(&self, environment: &dyn Fn(&str) -> Option<String>) -> StoreConfig {
+        let _ = environment;
+        StoreConfig::new(self.keyword().as_str())
+    }
+
+    /// Whether the options can name a store.
+    ///
+    /// # Errors
+    /// `Config`, naming the option.
+    fn validate(&self, store: &StoreConfig) -> Result<()>;
+
+    /// What tells this store from every other that this process may have open: equal texts mean the same store.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    fn identity(&self, store: &StoreConfig) -> Result<String>;
+
+    /// Makes an empty store, or opens the one that is there, and becomes its writer.
+    fn create<'a>(&'a self, store: &'a StoreConfig) -> BoxFuture<'a, Result<Arc<dyn Backend>>>;
+
+    /// Whether there is a store. It may hold no database yet.
+    fn exists<'a>(&'a self, store: &'a StoreConfig) -> BoxFuture<'a, Result<bool>>;
+
+    /// Opens a store that exists.
+    fn connect<'a>(&'a self, store: &'a StoreConfig, access: Access) -> BoxFuture<'a, Result<Arc<dyn Backend>>>;
+
+    /// Gives back what [`create`](Self::create) or [`connect`](Self::connect) opened. Dropping it is enough by default.
+    fn release<'a>(&'a self, store: &'a StoreConfig, backend: Arc<dyn Backend>) -> BoxFuture<'a, Result<()>> {
+        let _ = store;
+        drop(backend);
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Removes the store with all that it holds; no error if there is none.
+    fn delete<'a>(&'a self, store: &'a StoreConfig) -> BoxFuture<'a, Result<()>>;
+
+    /// The index kind of databases whose config names none.
+    fn default_index(&self) -> Keyword {
+        Keyword::new("datahike.index/persistent-set")
+    }
+
+    /// Whether the futures of this trait need a tokio runtime around them.
+    fn needs_tokio(&self) -> bool {
+        false
+    }
+}
+
+/// The backends and index kinds that configs can name, and what is open.
+///
+/// ```
+/// use treering::{Config, Registry};
+/// let registry = Registry::standard();
+/// assert!(registry.backend_keywords().iter().any(|k| k.as_str() == "file"));
+/// let config = Config::from_edn("{:store {:backend :fiel}}")?;
+/// let error = registry.check(&config).unwrap_err();
+/// assert_eq!(error.code(), "backend-does-not-exist");
+/// assert!(error.message().contains("did you mean :file?"));
+/// # Ok::<(), treering::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Registry {
+    backends: RwLock<BTreeMap<Keyword, Arc<dyn BackendKind>>>,
+    indexes: RwLock<BTreeMap<Keyword, Arc<dyn IndexKind>>>,
+    open: Shared,
+}
+
+static STANDARD: LazyLock<Registry> = LazyLock::new(Registry::with_builtins);
+
+impl Registry {
+    /// A registry that knows nothing.
+    pub fn new() -> Registry {
+        Registry::default()
+    }
+
+    /// A registry of its own with the backends and index kinds of this crate.
+    pub fn with_builtins() -> Registry {
+        Registry::new().with_backend(backends::MemoryKind::default()).with_backend(backends::FileKind)
+    }
+
+    /// The registry of the process, which `create_database` and the others use. What is
+    /// registered in it stays for the life of the process.
+    pub fn standard() -> &'static Registry {
+        &STANDARD
+    }
+
+    /// The registry with a backend; one of the same keyword is replaced.
+    #[must_use]
+    pub fn with_backend(self, kind: impl BackendKind + 'static) -> Registry {
+        self.register_backend(kind);
+        self
+    }
+
+    /// The registry with an index kind; one of the same keyword is replaced.
+    #[must_use]
+    pub fn with_index(self, kind: impl IndexKind + 'static) -> Registry {
+        self.register_index(kind);
+        self
+    }
+
+    /// Adds a backend under its keyword; one of the same keyword is replaced.
+    pub fn register_backend(&self, kind: impl BackendKind + 'static) {
+        self.backends.write().insert(kind.keyword(), Arc::new(kind));
+    }
+
+    /// Adds an index kind under its keyword; one of the same keyword is replaced.
+    pub fn register_index(&self, kind: impl IndexKind + 'static) {
+        self.indexes.write().insert(kind.keyword(), Arc::new(kind));
+    }
+
+    /// Lets another keyword, written without its colon, name the index kind that `known` names. Nothing happens where
+    /// `known` names none.
+    pub fn alias_index(&self, alias: &str, known: &str) {
+        let mut indexes = self.indexes.write();
+        if let Some(kind) = indexes.get(&Keyword::new(known)).cloned() {
+            indexes.insert(Keyword::new(alias), kind);
+        }
+    }
+
+    /// The keywords that `:store :backend` can be, sorted.
+    pub fn backend_keywords(&self) -> Vec<Keyword> {
+        self.backends.read().keys().copied().collect()
+    }
+
+    /// The keywords that `:index` can be, sorted.
+    pub fn index_keywords(&self) -> Vec<Keyword> {
+        self.indexes.read().keys().copied().collect()
+    }
+
+    /// The backend of that keyword.
+    ///
+    /// # Errors
+    /// `Config`, `backend-does-not-exist`, with the keywords that are known.
+    pub fn backend(&self, keyword: Keyword) -> Result<Arc<dyn BackendKind>> {
+        let found = self.backends.read().get(&keyword).cloned();
+        found.ok_or_else(|| {
+            unknown("backend-does-not-exist", ":store :backend", "backend", keyword, &self.backend_keywords())
+        })
+    }
+
+    /// The index kind of that keyword.
+    ///
+    /// # Errors
+    /// `Config`, `unknown-index-type`, with the keywords that are known.
+    pub fn index(&self, keyword: Keyword) -> Result<Arc<dyn IndexKind>> {
+        let found = self.indexes.read().get(&keyword).cloned();
+        found.ok_or_else(|| unknown("unknown-index-type", ":index", "index", keyword, &self.index_keywords()))
+    }
+
+    /// The config with what the backend gives beneath it: options of the store, and the index.
+    ///
+    /// # Errors
+    /// As [`backend`](Self::backend).
+    pub fn complete(&self, config: &Config) -> Result<Config> {
+        let kind = self.backend(config.store_config().backend())?;
+        let store = config.store_config().clone().or(kind.default_config(&|name| std::env::var(name).ok()));
+        let index = config.index_kind().unwrap_or_else(|| kind.default_index());
+        Ok(config.clone().store(store).index(index.as_str()))
+    }
+
+    /// Whether the config can be used: its keys agree, its backend and index are known and take their options.
+    ///
+    /// # Errors
+    /// `Config`.
+    pub fn check(&self, config: &Config) -> Result<()> {
+        let config = self.complete(config)?;
+        config.check()?;
+        self.backend(config.store_config().backend())?.validate(config.store_config())?;
+        if let Some(keyword) = config.index_kind() {
+            self.index(keyword)?.check_settings(&config.index_settings())?;
+        }
+        Ok(())
+    }
+
+    /// What tells the store of `config` from every other that may be open.
+    ///
+    /// # Errors
+    /// Those of the backend's [`identity`](BackendKind::identity).
+    pub fn identity(&self, config: &Config) -> Result<String> {
+        let (kind, store) = self.kind_of(config)?;
+        let identity = kind.identity(&store)?;
+        Ok(format!("{} {identity}", kind.keyword()))
+    }
+
+    /// Makes the store of `config`, or opens the one that is there, as its writer.
+    ///
+    /// # Errors
+    /// `Config`, and those of the backend.
+    pub fn create_store(&self, config: &Config) -> Result<Store> {
+        let (kind, store) = self.kind_of(config)?;
+        open(&*kind, kind.create(&store))
+    }
+
+    /// Opens the store of `config`, which must exist.
+    ///
+    /// # Errors
+    /// `Config`, and those of the backend.
+    pub fn connect_store(&self, config: &Config, access: Access) -> Result<Store> {
+        let (kind, store) = self.kind_of(config)?;
+        open(&*kind, kind.connect(&store, access))
+    }
+
+    /// Whether there is a store; it may hold no database.
+    ///
+    /// # Errors
+    /// `Config`, and those of the backend.
+    pub fn store_exists(&self, config: &Config) -> Result<bool> {
+        let (kind, store) = self.kind_of(config)?;
+        run(&*kind, kind.exists(&store))
+    }
+
+    /// Removes the store with all that it holds.
+    ///
+    /// # Errors
+    /// `Config`, and those of the backend.
+    pub fn delete_store(&self, config: &Config) -> Result<()> {
+        let (kind, store) = self.kind_of(config)?;
+        run(&*kind, kind.delete(&store))
+    }
+
+    /// Gives a store back to its backend.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub fn release_store(&self, config: &Config, opened: Store) -> Result<()> {
+        let (kind, store) = self.kind_of(config)?;
+        let backend = Arc::clone(opened.backend());
+        drop(opened);
+        run(&*kind, kind.release(&store, backend))
+    }
+
+    /// What is open by identity; connections share their writers through it.
+    #[allow(dead_code, reason = "connections use it")]
+    pub(crate) fn open(&self) -> &Shared {
+        &self.open
+    }
+
+    fn kind_of(&self, config: &Config) -> Result<(Arc<dyn BackendKind>, StoreConfig)> {
+        let config = self.complete(config)?;
+        let kind = self.backend(config.store_config().backend())?;
+        kind.validate(config.store_config())?;
+        Ok((kind, config.store_config().clone()))
+    }
+}
+
+fn open(kind: &dyn BackendKind, connect: BoxFuture<'_, Result<Arc<dyn Backend>>>) -> Result<Store> {
+    if kind.needs_tokio() { Store::connect(connect) } else { Ok(Store::on(wait(connect)?)) }
+}
+
+fn run<T>(kind: &dyn BackendKind, call: BoxFuture<'_, Result<T>>) -> Result<T> {
+    let bridge = Bridge::default();
+    wait(bridge.within(kind.needs_tokio(), call)?)
+}
+
+fn unknown(code: &'static str, key: &str, noun: &str, keyword: Keyword, known: &[Keyword]) -> Error {
+    let hint = did_you_mean(keyword.as_str(), known.iter().map(|k| k.as_str()));
+    let list: Vec<String> = known.iter().map(Keyword::to_string).collect();
+    let message = format!("{key} names no {noun} that is known: {keyword}{hint} (known: {})", list.join(" "));
+    Error::new(ErrorKind::Config, code, message)
+}

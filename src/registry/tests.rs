@@ -1,0 +1,189 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+fn registry() -> Registry {
+    Registry::with_builtins().with_index(crate::index::testing::SortedRows)
+}
+
+fn index() -> String {
+    crate::index::testing::SortedRows.keyword().as_str().to_owned()
+}
+
+fn code<T>(result: Result<T>) -> &'static str {
+    result.map(|_| ()).expect_err("an error").code()
+}
+
+#[test]
+fn unknown_keywords_list_the_known_ones() {
+    let registry = registry();
+    let error = registry.backend(Keyword::new("memry")).unwrap_err();
+    assert_eq!(error.code(), "backend-does-not-exist");
+    assert!(error.message().contains(":memry; did you mean :memory? (known: :file :memory)"), "{error}");
+    let error = registry.index(Keyword::new("datahike.index/btree")).unwrap_err();
+    assert_eq!(error.code(), "unknown-index-type");
+    assert!(error.message().contains(&format!(":{}", index())), "{error}");
+    let config = Config::memory("x").index("nowhere");
+    assert_eq!(code(registry.check(&config)), "unknown-index-type");
+    registry.check(&Config::memory("x").index(&index())).unwrap();
+}
+
+#[test]
+fn options_of_the_store_are_checked() {
+    let registry = registry();
+    let check = |text: &str| {
+        let config = Config::from_edn(text).unwrap().index(&index());
+        registry.check(&config).map_err(|error| (error.code(), error.to_string()))
+    };
+    let (code, text) = check("{:store {:backend :file :pth \"x\"}}").unwrap_err();
+    assert_eq!(code, "config/unknown-key");
+    assert!(text.contains("did you mean :path?"), "{text}");
+    assert_eq!(check("{:store {:backend :file}}").unwrap_err().0, "config/missing");
+    assert_eq!(check("{:store {:backend :file :path \"\"}}").unwrap_err().0, "config/missing");
+    let (code, text) = check("{:store {:backend :memory}}").unwrap_err();
+    assert_eq!(code, "config/missing");
+    assert!(text.contains(":id #uuid"), "{text}");
+    check("{:store {:backend :mem :name \"x\"}}").unwrap();
+}
+
+#[test]
+fn stores_in_memory_live_until_they_are_deleted() {
+    let registry = registry();
+    let config = Config::memory("one");
+    assert!(!registry.store_exists(&config).unwrap());
+    assert_eq!(code(registry.connect_store(&config, Access::Writer)), "db-does-not-exist");
+    let store = registry.create_store(&config).unwrap();
+    store.put("k", vec![1]).unwrap();
+    registry.release_store(&config, store).unwrap();
+    let again = registry.connect_store(&Config::memory("one"), Access::ReadOnly).unwrap();
+    assert_eq!(again.get("k", None).unwrap(), Some(vec![1]));
+    assert!(!registry.store_exists(&Config::memory("two")).unwrap());
+    // Another registry has stores of its own.
+    assert!(!Registry::with_builtins().store_exists(&config).unwrap());
+    registry.delete_store(&config).unwrap();
+    assert!(!registry.store_exists(&config).unwrap());
+    registry.delete_store(&config).unwrap();
+}
+
+#[test]
+fn stores_in_files_are_found_by_their_path() {
+    let registry = registry();
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::file(dir.path().join("a.tr"));
+    assert!(!registry.store_exists(&config).unwrap());
+    assert_eq!(code(registry.connect_store(&config, Access::ReadOnly)), "store/missing");
+    let before = registry.identity(&config).unwrap();
+    let store = registry.create_store(&config).unwrap();
+    store.put("k", vec![1]).unwrap();
+    assert_eq!(registry.identity(&config).unwrap(), before);
+    assert_eq!(registry.identity(&Config::file(dir.path().join("./a.tr"))).unwrap(), before);
+    assert_eq!(code(registry.connect_store(&config, Access::Writer)), "store/locked");
+    let reader = registry.connect_store(&config, Access::ReadOnly).unwrap();
+    assert_eq!(reader.get("k", None).unwrap(), Some(vec![1]));
+    assert_eq!(code(registry.delete_store(&config)), "store/locked");
+    registry.release_store(&config, store).unwrap();
+    registry.delete_store(&config).unwrap();
+    assert!(!registry.store_exists(&config).unwrap());
+    registry.delete_store(&config).unwrap();
+}
+
+#[test]
+fn what_is_open_is_shared_while_it_is_held() {
+    let shared = Shared::default();
+    let opened = AtomicUsize::new(0);
+    let open = || {
+        opened.fetch_add(1, Ordering::Relaxed);
+        Ok(Arc::new(7_u32))
+    };
+    let one = shared.get_or_open("a", open).unwrap();
+    let two = shared.get_or_open("a", open).unwrap();
+    assert!(Arc::ptr_eq(&one, &two));
+    assert_eq!(code(shared.get_or_open("a", || Ok(Arc::new(String::new())))), "registry/type");
+    assert_eq!(shared.get::<u32>("a").as_deref(), Some(&7));
+    assert_eq!(shared.get::<u32>("b"), None);
+    drop((one, two));
+    assert_eq!(shared.get::<u32>("a"), None);
+    let failed = shared.get_or_open::<u32>("a", || Err(Error::new(ErrorKind::Storage, "store/io", "no")));
+    assert_eq!(code(failed), "store/io");
+    let three = shared.get_or_open("a", open).unwrap();
+    shared.forget("a");
+    let four = shared.get_or_open("a", open).unwrap();
+    assert!(!Arc::ptr_eq(&three, &four));
+    assert_eq!(opened.load(Ordering::Relaxed), 3);
+}
+
+/// A backend that an embedder might add: the blobs of `:memory` under a name, with a default from the environment.
+#[derive(Debug)]
+struct Mine;
+
+impl BackendKind for Mine {
+    fn keyword(&self) -> Keyword {
+        Keyword::new("mine")
+    }
+
+    fn default_config(&self, environment: &dyn Fn(&str) -> Option<String>) -> StoreConfig {
+        let folder = environment("CARGO_PKG_NAME").unwrap_or_default();
+        StoreConfig::new("mine").with_option("folder", folder)
+    }
+
+    fn validate(&self, store: &StoreConfig) -> Result<()> {
+        match store.text("folder") {
+            Some("treering" | "given") => Ok(()),
+            other => Err(Error::new(ErrorKind::Config, "config/value", format!("folder {other:?}"))),
+        }
+    }
+
+    fn identity(&self, store: &StoreConfig) -> Result<String> {
+        Ok(store.text("folder").unwrap_or_default().to_owned())
+    }
+
+    fn create<'a>(&'a self, _store: &'a StoreConfig) -> BoxFuture<'a, Result<Arc<dyn Backend>>> {
+        Box::pin(async {
+            tokio::task::yield_now().await;
+            let backend: Arc<dyn Backend> = Arc::new(crate::store::MemoryBackend::new());
+            // Only inside a runtime.
+            tokio::spawn(async move { backend })
+                .await
+                .map_err(|cause| Error::new(ErrorKind::Storage, "store/io", "the task was lost").caused_by(cause))
+        })
+    }
+
+    fn exists<'a>(&'a self, _store: &'a StoreConfig) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async { Ok(tokio::spawn(async { false }).await.unwrap_or(true)) })
+    }
+
+    fn connect<'a>(&'a self, store: &'a StoreConfig, _access: Access) -> BoxFuture<'a, Result<Arc<dyn Backend>>> {
+        self.create(store)
+    }
+
+    fn delete<'a>(&'a self, _store: &'a StoreConfig) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn default_index(&self) -> Keyword {
+        crate::index::testing::SortedRows.keyword()
+    }
+
+    fn needs_tokio(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_backend_of_the_embedder_is_named_by_its_keyword() {
+    let registry = registry();
+    registry.register_backend(Mine);
+    let config = Config::from_edn("{:store {:backend :mine}}").unwrap();
+    registry.check(&config).unwrap();
+    let complete = registry.complete(&config).unwrap();
+    assert_eq!(complete.store_config().text("folder"), Some("treering"));
+    assert_eq!(complete.index_kind().map(Keyword::as_str), Some(index().as_str()));
+    assert_eq!(registry.identity(&config).unwrap(), ":mine treering");
+    let store = registry.create_store(&config).unwrap();
+    store.put("k", vec![1]).unwrap();
+    assert!(!registry.store_exists(&config).unwrap());
+    let other = Config::from_edn("{:store {:backend :mine :folder \"given\"}}").unwrap();
+    assert_eq!(registry.identity(&other).unwrap(), ":mine given");
+    let wrong = Config::from_edn("{:store {:backend :mine :folder \"no\"}}").unwrap();
+    assert_eq!(code(registry.check(&wrong)), "config/value");
+}
