@@ -10,7 +10,7 @@
 //! | 4 | serializer of the body |
 //! | 5 | compressor: 0 none |
 //! | 6 | encryptor: 0 none |
-//! | 7 | 0 |
+//! | 7 | flags: 0 |
 //! | 8..12 | bytes of the body as stored |
 //! | 12..16 | bytes of the body when decompressed |
 //! | 16..24 | xxh3-64 of the body, seeded by xxh3-64 of bytes 0..16, seeded by the place |
@@ -28,6 +28,24 @@ const MAGIC: [u8; 2] = *b"Tr";
 const VERSION: u8 = 1;
 /// Where the checksum begins; what stands before it is under the checksum.
 const CHECKED: usize = 16;
+
+/// Kinds of bodies. Numbers are for good; the log of transactions has 1, the layers above the store have up to 15.
+pub mod kind {
+    /// The metadata of a value under a key of the user's.
+    pub const METADATA: u8 = 16;
+    /// A value under a key of the user's.
+    pub const VALUE: u8 = 17;
+    /// An element of an append log.
+    pub const ELEMENT: u8 = 18;
+}
+
+/// How bodies are written. Numbers are for good.
+pub mod serializer {
+    /// A form of EDN as text.
+    pub const EDN: u8 = 0;
+    /// Bytes of the user's, as they are.
+    pub const RAW: u8 = 255;
+}
 
 /// A frame that was verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,10 +147,10 @@ impl<'a> Frame<'a> {
         if u64::from_le_bytes(stored) != checksum(header, body, key, offset) {
             return Err(bad("store/corrupt", key, offset, "does not match its checksum"));
         }
-        let [_, _, _, kind, serializer, compressor, encryptor, ..] = *header else {
+        let [_, _, _, kind, serializer, compressor, encryptor, flags, ..] = *header else {
             return Err(bad("store/corrupt", key, offset, "has no header"));
         };
-        for (name, id) in [("compressor", compressor), ("encryptor", encryptor)] {
+        for (name, id) in [("compressor", compressor), ("encryptor", encryptor), ("flags", flags)] {
             if id != 0 {
                 let what = format!("was written with {name} {id}, which this version does not have");
                 return Err(bad("store/unsupported", key, offset, &what));
@@ -245,6 +263,7 @@ mod tests {
         };
         assert!(reseal(5, 2).contains("compressor 2"));
         assert!(reseal(6, 1).contains("encryptor 1"));
+        assert!(reseal(7, 4).contains("flags 4"));
         assert!(reseal(2, 9).contains("layout version 9"));
     }
 }

@@ -8,6 +8,7 @@ mod bridge;
 mod cache;
 pub mod frame;
 pub mod fs;
+mod konserve;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -19,6 +20,7 @@ use std::sync::Arc;
 pub use backend::{Backend, BoxFuture, Capabilities};
 pub use backends::{FileBackend, MemoryBackend};
 pub use cache::{Cache, CacheStats};
+pub use konserve::{KeyValue, Metadata, Stored};
 
 use crate::error::Result;
 use backend::check_key;
@@ -252,3 +254,8 @@ impl Store {
         self.drive(self.shared.backend.sync()).await
     }
 }
+
+/// The examples of the authors' guide, which run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/backends.md")]
+struct AuthorsGuide;
