@@ -102,10 +102,7 @@ impl IntColumn {
     /// Appends the rows `range` of `other`.
     pub fn extend(&mut self, other: &IntColumn, range: Range<usize>) {
         match other {
-            IntColumn::Plain(xs) => match self {
-                IntColumn::Plain(own) => own.extend_from_slice(&xs[range]),
-                IntColumn::Constant { .. } => xs[range].iter().for_each(|x| self.push(*x)),
-            },
+            IntColumn::Plain(xs) => self.extend_plain(&xs[range]),
             IntColumn::Constant { value, .. } => match self {
                 IntColumn::Constant { value: own, len } if *len == 0 || own == value => {
                     *own = *value;
@@ -117,6 +114,21 @@ impl IntColumn {
                     own.resize(own.len() + range.len(), *value);
                 }
             },
+        }
+    }
+
+    fn extend_plain(&mut self, xs: &[u64]) {
+        let constant = match self {
+            IntColumn::Plain(own) => return own.extend_from_slice(xs),
+            IntColumn::Constant { len: 0, .. } => xs.first().copied().unwrap_or(0),
+            IntColumn::Constant { value, .. } => *value,
+        };
+        // One pass that needs no branches to see whether the column stays as it is.
+        if xs.iter().all(|x| *x == constant) {
+            *self = IntColumn::Constant { value: constant, len: self.len() + xs.len() };
+        } else {
+            let own = self.widen();
+            own.extend_from_slice(xs);
         }
     }
 
@@ -143,6 +155,25 @@ impl IntColumn {
                 }
             }
             IntColumn::Plain(xs) => range.start + xs[range].partition_point(|y| goes_before(*y)),
+        }
+    }
+
+    /// The least and the greatest number; `None` where there are no rows.
+    pub fn extremes(&self) -> Option<(u64, u64)> {
+        match self {
+            IntColumn::Constant { len: 0, .. } => None,
+            IntColumn::Constant { value, .. } => Some((*value, *value)),
+            IntColumn::Plain(xs) if xs.is_empty() => None,
+            IntColumn::Plain(xs) => {
+                Some(xs.iter().fold((u64::MAX, 0), |(least, most), x| (least.min(*x), most.max(*x))))
+            }
+        }
+    }
+
+    /// Makes room for `more` rows, where rows take room.
+    pub fn reserve(&mut self, more: usize) {
+        if let IntColumn::Plain(xs) = self {
+            xs.reserve(more);
         }
     }
 
@@ -201,6 +232,58 @@ fn pointed(cell: u64) -> Range<usize> {
 /// Most bytes that one column keeps in a heap: cells address it with 32 bits.
 pub(crate) const MAX_HEAP: usize = u32::MAX as usize;
 
+/// The part of a heap that some cells point into.
+#[derive(Debug, Default)]
+struct HeapSpan {
+    start: usize,
+    end: usize,
+    /// The bytes pointed at; those that neighbours share counted once.
+    used: usize,
+    last: Option<u64>,
+}
+
+impl HeapSpan {
+    fn add(&mut self, cell: u64) {
+        if self.last == Some(cell) {
+            return;
+        }
+        let place = pointed(cell);
+        self.start = if self.last.is_none() { place.start } else { self.start.min(place.start) };
+        self.end = self.end.max(place.end);
+        self.used += place.len();
+        self.last = Some(cell);
+    }
+
+    fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    fn range(&self) -> Range<usize> {
+        self.start..self.end
+    }
+
+    /// Whether copying the whole part copies little that is not wanted.
+    fn is_dense(&self) -> bool {
+        self.len() <= 64 + self.used + self.used / 4
+    }
+}
+
+/// The heaps of a value column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heap {
+    Text,
+    Bytes,
+}
+
+#[inline]
+fn heap_of(kind: ValueKind) -> Option<Heap> {
+    match kind {
+        ValueKind::Str | ValueKind::Uri => Some(Heap::Text),
+        kind if kind.is_inline() => None,
+        _ => Some(Heap::Bytes),
+    }
+}
+
 impl ValueColumn {
     /// The number of rows.
     pub fn len(&self) -> usize {
@@ -258,6 +341,14 @@ impl ValueColumn {
         ValueRef::Wide(std::borrow::Cow::Owned(value))
     }
 
+    /// Makes room for `more` rows.
+    pub fn reserve(&mut self, more: usize) {
+        self.cells.reserve(more);
+        if let Kinds::Each(kinds) = &mut self.kinds {
+            kinds.reserve(more);
+        }
+    }
+
     /// Appends a value.
     pub fn push(&mut self, value: &ValueRef<'_>) {
         let cell = self.cell_of(value);
@@ -310,8 +401,68 @@ impl ValueColumn {
 
     /// Appends the rows `range` of `other`.
     pub fn extend(&mut self, other: &ValueColumn, range: Range<usize>) {
+        if range.is_empty() {
+            return;
+        }
+        let (text, bytes) = other.spans(range.clone());
+        if text.is_dense() && bytes.is_dense() {
+            self.extend_whole(other, range, &text, &bytes);
+        } else {
+            self.extend_each(other, range);
+        }
+    }
+
+    /// Appends rows whose bytes lie close together in the heaps: two copies, and the cells moved by a distance.
+    fn extend_whole(&mut self, other: &ValueColumn, range: Range<usize>, text: &HeapSpan, bytes: &HeapSpan) {
+        // A run that goes on with the text that stands last already shares it, as `push` would.
+        let text_from = self.text.len();
+        let bytes_from = self.bytes.len();
+        assert!(text_from.max(bytes_from) + text.len().max(bytes.len()) <= MAX_HEAP, "a leaf keeps less than 4 GiB");
+        self.text.push_str(&other.text[text.range()]);
+        self.bytes.extend_from_slice(&other.bytes[bytes.range()]);
+        self.garbage += text.len().saturating_sub(text.used) + bytes.len().saturating_sub(bytes.used);
+        let moved_text = (text_from as u64).wrapping_sub(text.range().start as u64) << 32;
+        let moved_bytes = (bytes_from as u64).wrapping_sub(bytes.range().start as u64) << 32;
+        let cells = &other.cells[range.clone()];
+        match &other.kinds {
+            Kinds::One(kind) => {
+                let distance = match heap_of(*kind) {
+                    None => 0,
+                    Some(Heap::Text) => moved_text,
+                    Some(Heap::Bytes) => moved_bytes,
+                };
+                self.extend_kinds(*kind, cells.len());
+                self.cells.extend(cells.iter().map(|cell| cell.wrapping_add(distance)));
+            }
+            Kinds::Each(kinds) => {
+                let kinds = &kinds[range];
+                self.part_kinds().extend_from_slice(kinds);
+                self.cells.extend(cells.iter().zip(kinds).map(|(cell, kind)| {
+                    cell.wrapping_add(match heap_of(*kind) {
+                        None => 0,
+                        Some(Heap::Text) => moved_text,
+                        Some(Heap::Bytes) => moved_bytes,
+                    })
+                }));
+            }
+        }
+    }
+
+    fn extend_kinds(&mut self, kind: ValueKind, n: usize) {
+        match &mut self.kinds {
+            Kinds::Each(kinds) => kinds.resize(kinds.len() + n, kind),
+            Kinds::One(one) if self.cells.is_empty() => *one = kind,
+            Kinds::One(one) if *one == kind => {}
+            Kinds::One(_) => {
+                let kinds = self.part_kinds();
+                kinds.resize(kinds.len() + n, kind);
+            }
+        }
+    }
+
+    /// Appends row by row; bytes that many rows share are shared again where the rows are neighbours.
+    fn extend_each(&mut self, other: &ValueColumn, range: Range<usize>) {
         self.cells.reserve(range.len());
-        // Runs of one value share their bytes, as they do in a column that is sorted by value.
         let mut last: Option<(u64, u64)> = None;
         for i in range {
             let (kind, cell) = (other.kind_at(i), other.cells[i]);
@@ -324,6 +475,49 @@ impl ValueColumn {
             last = (!kind.is_inline()).then_some((cell, own));
             self.push_cell(kind, own);
         }
+    }
+
+    /// Where in the heaps the bytes of the rows `range` lie.
+    fn spans(&self, range: Range<usize>) -> (HeapSpan, HeapSpan) {
+        let (mut text, mut bytes) = (HeapSpan::default(), HeapSpan::default());
+        match &self.kinds {
+            Kinds::One(kind) => match heap_of(*kind) {
+                None => {}
+                Some(Heap::Text) => self.cells[range].iter().for_each(|cell| text.add(*cell)),
+                Some(Heap::Bytes) => self.cells[range].iter().for_each(|cell| bytes.add(*cell)),
+            },
+            Kinds::Each(kinds) => {
+                for (cell, kind) in self.cells[range.clone()].iter().zip(&kinds[range]) {
+                    match heap_of(*kind) {
+                        None => {}
+                        Some(Heap::Text) => text.add(*cell),
+                        Some(Heap::Bytes) => bytes.add(*cell),
+                    }
+                }
+            }
+        }
+        (text, bytes)
+    }
+
+    /// How many rows from `range.start` on, at least one, have at most `budget` bytes in the heaps.
+    pub(crate) fn fitting(&self, range: Range<usize>, budget: usize) -> usize {
+        if self.text.len() + self.bytes.len() <= budget {
+            return range.len();
+        }
+        let mut left = budget;
+        let fits = |i: &usize| {
+            let size = if self.kind_at(*i).is_inline() { 0 } else { pointed(self.cells[*i]).len() };
+            let fits = size <= left;
+            left = left.saturating_sub(size);
+            fits
+        };
+        let n = range.len();
+        range.take_while(fits).count().clamp(n.min(1), n)
+    }
+
+    /// Bytes in the two heaps, unused ones included.
+    pub(crate) fn heap_len(&self) -> usize {
+        self.text.len() + self.bytes.len()
     }
 
     fn part_kinds(&mut self) -> &mut Vec<ValueKind> {
@@ -425,6 +619,15 @@ impl Columns {
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.v.is_empty()
+    }
+
+    /// Makes room for `more` rows.
+    pub fn reserve(&mut self, more: usize) {
+        self.e.reserve(more);
+        self.a.reserve(more);
+        self.v.reserve(more);
+        self.tx.reserve(more);
+        self.until.reserve(more);
     }
 
     /// Row `i`, owned.

@@ -9,6 +9,7 @@ mod wide;
 
 pub use columns::{Columns, IntColumn, ValueColumn};
 pub use id::{AttrId, EntityId, TX0};
+pub(crate) use order::compare as compare_values;
 pub use order::{Component, Cut, Key, Order, Side};
 pub use value::{Value, ValueKind, ValueRef};
 

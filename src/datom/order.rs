@@ -307,4 +307,43 @@ impl Cut {
     pub fn after(key: Key) -> Cut {
         Cut { key, side: Side::After }
     }
+
+    /// Compares the places of two cuts among the rows in `order`.
+    pub fn compare(&self, other: &Cut, order: Order) -> Ordering {
+        let side = |cut: &Cut| if cut.side == Side::Before { Ordering::Less } else { Ordering::Greater };
+        let (x, y) = (&self.key, &other.key);
+        for component in order.components() {
+            let by_component = match component {
+                Component::E => by_presence(x.e.as_ref(), y.e.as_ref()),
+                Component::A => by_presence(x.a.as_ref(), y.a.as_ref()),
+                Component::V => by_presence(x.v.as_ref(), y.v.as_ref()),
+                Component::Tx => by_presence(x.tx.as_ref(), y.tx.as_ref()),
+                Component::Until => by_presence(x.until.as_ref(), y.until.as_ref()),
+            };
+            match by_component {
+                Ok(Ordering::Equal) => {}
+                Ok(different) => return different,
+                Err(Shorter::First) => return side(self),
+                Err(Shorter::Second) => return side(other).reverse(),
+                Err(Shorter::Both) => break,
+            }
+        }
+        side(self).cmp(&side(other))
+    }
+}
+
+/// Which of two keys ends.
+enum Shorter {
+    First,
+    Second,
+    Both,
+}
+
+fn by_presence<T: Ord>(x: Option<&T>, y: Option<&T>) -> Result<Ordering, Shorter> {
+    match (x, y) {
+        (Some(x), Some(y)) => Ok(x.cmp(y)),
+        (None, Some(_)) => Err(Shorter::First),
+        (Some(_), None) => Err(Shorter::Second),
+        (None, None) => Err(Shorter::Both),
+    }
 }

@@ -5,11 +5,15 @@
 
 mod edits;
 mod node;
+mod persistent_set;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod visibility;
 
 pub use edits::{Edit, Edits};
 pub use node::{Address, NoNodes, Node, NodeSink, NodeSource};
+pub use persistent_set::PersistentSet;
+pub use visibility::Visibility;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -44,6 +48,22 @@ pub trait Index: Send + Sync + Debug {
     /// # Errors
     /// Those of reading nodes.
     fn cursor(&self, from: Option<&Cut>, to: Option<&Cut>, direction: Direction) -> Result<Box<dyn Cursor>>;
+
+    /// [`cursor`](Self::cursor) for a reader who wants only the rows that `visibility` shows: the cursor may pass over
+    /// others, and need not.
+    ///
+    /// # Errors
+    /// Those of reading nodes.
+    fn cursor_within(
+        &self,
+        from: Option<&Cut>,
+        to: Option<&Cut>,
+        direction: Direction,
+        visibility: Visibility,
+    ) -> Result<Box<dyn Cursor>> {
+        let _ = visibility;
+        self.cursor(from, to, direction)
+    }
 
     /// The number of rows before `cut`, exactly, in O(log n).
     ///

@@ -1,0 +1,179 @@
+//! Walks over a range of the tree, in both directions.
+
+use std::sync::Arc;
+
+use super::node::{Branch, Context, Node};
+use crate::datom::Cut;
+use crate::error::Result;
+use crate::index::{Chunk, Cursor, Direction, Visibility};
+
+/// The path to the place the cursor has reached. Every frame holds the children that are still to be visited; the
+/// child that the next frame belongs to is visited already.
+pub(super) struct TreeCursor {
+    context: Context,
+    direction: Direction,
+    visibility: Option<Visibility>,
+    /// Where the rows that are left begin and end; meant by the frames' `cut_low` and `cut_high`.
+    low: Option<Cut>,
+    high: Option<Cut>,
+    stack: Vec<Frame>,
+}
+
+struct Frame {
+    branch: Arc<Branch>,
+    /// The children to visit.
+    start: usize,
+    end: usize,
+    /// Whether `low` lies inside the first of them.
+    cut_low: bool,
+    /// Whether `high` lies inside the last of them.
+    cut_high: bool,
+}
+
+impl TreeCursor {
+    pub fn new(
+        context: &Context,
+        root: &Arc<Branch>,
+        from: Option<&Cut>,
+        to: Option<&Cut>,
+        direction: Direction,
+        visibility: Option<Visibility>,
+    ) -> TreeCursor {
+        let (low, high) = (from.cloned(), to.cloned());
+        let mut cursor =
+            TreeCursor { context: context.clone(), direction, visibility, low, high, stack: Vec::with_capacity(4) };
+        cursor.descend(Arc::clone(root), cursor.low.is_some(), cursor.high.is_some());
+        cursor
+    }
+
+    /// Goes down to `branch`. `cut_low`, `cut_high`: whether the ends of the range can lie inside it.
+    fn descend(&mut self, branch: Arc<Branch>, cut_low: bool, cut_high: bool) {
+        let order = self.context.order;
+        let start = match &self.low {
+            Some(cut) if cut_low => branch.child_at(order, cut),
+            _ => 0,
+        };
+        let end = match &self.high {
+            Some(cut) if cut_high => (branch.child_at(order, cut) + 1).min(branch.len()),
+            _ => branch.len(),
+        };
+        self.stack.push(Frame { branch, start, end, cut_low, cut_high });
+    }
+
+    /// The next child: where it is, and which ends of the range lie inside it. Frames that are done are left.
+    fn step(&mut self) -> Option<(Arc<Branch>, usize, bool, bool)> {
+        loop {
+            let frame = self.stack.last_mut()?;
+            if frame.start >= frame.end {
+                self.stack.pop();
+                continue;
+            }
+            let only = frame.end - frame.start == 1;
+            let (child, cut_low, cut_high) = match self.direction {
+                Direction::Forward => {
+                    let cuts = (std::mem::take(&mut frame.cut_low), frame.cut_high && only);
+                    frame.start += 1;
+                    (frame.start - 1, cuts.0, cuts.1)
+                }
+                Direction::Reverse => {
+                    let cuts = (frame.cut_low && only, std::mem::take(&mut frame.cut_high));
+                    frame.end -= 1;
+                    (frame.end, cuts.0, cuts.1)
+                }
+            };
+            let shown = self.visibility.is_none_or(|v| frame.branch.run().summaries[child].may_show(&v));
+            if shown {
+                return Some((Arc::clone(&frame.branch), child, cut_low, cut_high));
+            }
+        }
+    }
+}
+
+impl Cursor for TreeCursor {
+    fn next(&mut self) -> Result<Option<Chunk>> {
+        let order = self.context.order;
+        while let Some((branch, child, cut_low, cut_high)) = self.step() {
+            match branch.child(child, order, self.context.nodes.as_ref())? {
+                Node::Branch(branch) => self.descend(branch, cut_low, cut_high),
+                Node::Leaf(columns) => {
+                    let start = match &self.low {
+                        Some(cut) if cut_low => columns.position(order, cut),
+                        _ => 0,
+                    };
+                    let end = match &self.high {
+                        Some(cut) if cut_high => columns.position(order, cut),
+                        _ => columns.len(),
+                    };
+                    if start < end {
+                        return Ok(Some(Chunk { columns, start, end }));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn seek(&mut self, cut: &Cut) -> Result<()> {
+        let order = self.context.order;
+        let end = match self.direction {
+            Direction::Forward => &mut self.low,
+            Direction::Reverse => &mut self.high,
+        };
+        let known = match (end.as_ref(), self.direction) {
+            (None, _) => false,
+            (Some(known), Direction::Forward) => known.compare(cut, order).is_ge(),
+            (Some(known), Direction::Reverse) => known.compare(cut, order).is_le(),
+        };
+        if known {
+            return Ok(());
+        }
+        *end = Some(cut.clone());
+        // From the bottom up, as far as the place can lie outside of a branch.
+        let mut depth = self.stack.len();
+        while depth > 0 {
+            depth -= 1;
+            let frame = &mut self.stack[depth];
+            let at = frame.branch.child_at(order, cut);
+            let moved = match self.direction {
+                Direction::Forward => frame.seek_forward(at),
+                Direction::Reverse => frame.seek_reverse(at),
+            };
+            if moved {
+                // What lies under the child visited last is passed over.
+                self.stack.truncate(depth + 1);
+            }
+            let frame = &self.stack[depth];
+            let inside = match self.direction {
+                Direction::Forward => at + 1 < frame.branch.len(),
+                Direction::Reverse => at > 0,
+            };
+            if inside {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Frame {
+    /// Passes over the children before child `at`, in which the low end of the range lies now. Answers whether that
+    /// end lies behind the child visited last.
+    fn seek_forward(&mut self, at: usize) -> bool {
+        if at < self.start {
+            return false;
+        }
+        self.start = at.min(self.end);
+        self.cut_low = at < self.end;
+        true
+    }
+
+    /// The mirror image of [`seek_forward`](Self::seek_forward).
+    fn seek_reverse(&mut self, at: usize) -> bool {
+        if at >= self.end {
+            return false;
+        }
+        self.end = (at + 1).max(self.start);
+        self.cut_high = at >= self.start;
+        true
+    }
+}

@@ -1,0 +1,366 @@
+//! Nodes of the tree and links between them.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use super::apply::partition;
+use crate::datom::{AttrId, Columns, Component, Cut, Order, ValueRef, compare_values};
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::{self, Address, NodeSource, Visibility};
+
+/// How large nodes grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Most rows of a leaf after an edit.
+    pub leaf: usize,
+    /// Most rows of a leaf built from much sorted input; an edit splits such a leaf.
+    pub bulk_leaf: usize,
+    /// Most children of a branch.
+    pub branch: usize,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Shape { leaf: 256, bulk_leaf: 1024, branch: 64 }
+    }
+}
+
+/// Heap bytes of values past which a leaf is split, however few its rows.
+pub(super) const LEAF_BYTES: usize = 1 << 20;
+
+impl Shape {
+    pub fn with_factor(factor: usize) -> Option<Shape> {
+        let (leaf, branch) = (factor, (factor / 4).clamp(16, 256));
+        (16..=1 << 16).contains(&factor).then_some(Shape { leaf, bulk_leaf: leaf * 4, branch })
+    }
+
+    /// Least rows of a leaf that is not the last. A quarter, so that a leaf that overflows at its end can be split
+    /// unevenly: ascending entities fill each attribute's run from the left, and halves would stay half empty.
+    pub fn min_leaf(self) -> usize {
+        self.leaf / 4
+    }
+
+    /// Most children of any branch.
+    pub fn widest_branch(self) -> usize {
+        self.branch
+    }
+
+    /// Least children of a branch that is not the last of its level.
+    pub fn min_branch(self) -> usize {
+        self.branch / 4
+    }
+}
+
+/// What all nodes of a tree have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Context {
+    pub order: Order,
+    pub shape: Shape,
+    pub nodes: Arc<dyn NodeSource>,
+}
+
+/// A node in memory.
+#[derive(Debug, Clone)]
+pub(super) enum Node {
+    Leaf(Arc<Columns>),
+    Branch(Arc<Branch>),
+}
+
+impl Node {
+    /// The distance from the leaves.
+    pub fn level(&self) -> u8 {
+        match self {
+            Node::Leaf(_) => 0,
+            Node::Branch(branch) => branch.level(),
+        }
+    }
+
+    pub fn summary(&self) -> Summary {
+        match self {
+            Node::Leaf(columns) => Summary::of_rows(columns),
+            Node::Branch(branch) => branch.summary(),
+        }
+    }
+}
+
+impl index::Node for Node {
+    fn weight(&self) -> usize {
+        match self {
+            Node::Leaf(columns) => size_of::<Columns>() + columns.weight(),
+            Node::Branch(branch) => branch.weight(),
+        }
+    }
+}
+
+/// What a branch says of a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Summary {
+    /// Rows under the child.
+    pub rows: u64,
+    /// Least transaction of them.
+    pub min_tx: u64,
+    /// Greatest transaction of them.
+    pub max_tx: u64,
+    /// Greatest end of validity of them.
+    pub max_until: u64,
+}
+
+impl Summary {
+    const NONE: Summary = Summary { rows: 0, min_tx: u64::MAX, max_tx: 0, max_until: 0 };
+
+    pub fn of_rows(columns: &Columns) -> Summary {
+        let (min_tx, max_tx) = columns.tx.extremes().unwrap_or((Self::NONE.min_tx, Self::NONE.max_tx));
+        let max_until = columns.until.extremes().map_or(Self::NONE.max_until, |(_, max)| max);
+        Summary { rows: columns.len() as u64, min_tx, max_tx, max_until }
+    }
+
+    pub fn and(self, other: Summary) -> Summary {
+        Summary {
+            rows: self.rows.saturating_add(other.rows),
+            min_tx: self.min_tx.min(other.min_tx),
+            max_tx: self.max_tx.max(other.max_tx),
+            max_until: self.max_until.max(other.max_until),
+        }
+    }
+
+    /// Whether a row under the child can be seen.
+    pub fn may_show(&self, visibility: &Visibility) -> bool {
+        visibility.may_show(self.min_tx, self.max_tx, self.max_until)
+    }
+}
+
+/// The way from a branch to a child.
+#[derive(Debug, Clone)]
+pub(super) enum Link {
+    /// A node that has no address.
+    Novel(Node),
+    /// A node in the store.
+    Stored(Arc<Stored>),
+}
+
+/// A stored node and, for branches high in the tree, the node itself once it was read.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub address: Address,
+    pinned: OnceLock<Node>,
+}
+
+/// Nodes of this level and above stay in memory once read: one row in some thousands has a place in them.
+const PINNED_LEVEL: u8 = 2;
+
+impl Stored {
+    /// A link to a node at `address`; `node` is that node where it is at hand.
+    pub fn new(address: Address, node: Option<Node>) -> Stored {
+        let pinned = OnceLock::new();
+        if let Some(node) = node.filter(|node| node.level() >= PINNED_LEVEL) {
+            pinned.get_or_init(|| node);
+        }
+        Stored { address, pinned }
+    }
+
+    fn load(&self, level: u8, rows: u64, order: Order, nodes: &dyn NodeSource) -> Result<Node> {
+        if let Some(node) = self.pinned.get() {
+            return Ok(node.clone());
+        }
+        let decode = |bytes: &[u8]| -> Result<Arc<dyn index::Node>> {
+            Ok(Arc::new(super::flush::decode_node(bytes, order, level)?))
+        };
+        let loaded: Arc<dyn std::any::Any + Send + Sync> = nodes.load(self.address, &decode)?;
+        let node = loaded.downcast_ref::<Node>().ok_or_else(|| self.damaged("is not of a persistent set"))?;
+        // What is in the cache may have been read for another parent, so each parent checks what it expects.
+        let found = match node {
+            Node::Leaf(columns) => columns.len() as u64,
+            Node::Branch(branch) => branch.rows(),
+        };
+        if node.level() != level || found != rows {
+            return Err(self.damaged("is not the one its parent means"));
+        }
+        if level >= PINNED_LEVEL {
+            self.pinned.get_or_init(|| node.clone());
+        }
+        Ok(node.clone())
+    }
+
+    fn damaged(&self, what: &str) -> Error {
+        Error::new(ErrorKind::Corrupt, "store/corrupt", format!("the node at {:?} {what}", self.address))
+    }
+}
+
+/// An inner node. Child `i` holds the rows from separator `i` (inclusive) to separator `i + 1` (exclusive); what bounds
+/// the first child is the separator that the parent has for this node, which may be lower than the one here.
+#[derive(Debug, Default)]
+pub(super) struct Branch {
+    /// The distance from the leaves of the children.
+    child_level: u8,
+    run: Run,
+    /// Rows under the children up to and with each one.
+    ends: Vec<u64>,
+}
+
+/// Neighbouring children of one level, the material of branches.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    /// A row for each child: not above its first row, above the last row of the child before.
+    pub separators: Columns,
+    pub links: Vec<Link>,
+    pub summaries: Vec<Summary>,
+}
+
+impl Run {
+    pub fn len(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Appends children of `other`.
+    pub fn extend(&mut self, other: &Run, range: Range<usize>) {
+        self.separators.extend(&other.separators, range.clone());
+        self.links.extend_from_slice(&other.links[range.clone()]);
+        self.summaries.extend_from_slice(&other.summaries[range]);
+    }
+
+    /// Appends a child whose separator is row `i` of `separators`.
+    pub fn push(&mut self, separators: &Columns, i: usize, link: Link, summary: Summary) {
+        self.separators.extend(separators, i..i + 1);
+        self.links.push(link);
+        self.summaries.push(summary);
+    }
+
+    /// The children `range`, alone.
+    pub fn slice(&self, range: Range<usize>) -> Run {
+        let mut slice = Run::default();
+        slice.extend(self, range);
+        slice
+    }
+}
+
+impl Branch {
+    pub fn new(child_level: u8, run: Run) -> Branch {
+        let mut rows = 0;
+        let add = |summary: &Summary| {
+            rows += summary.rows;
+            rows
+        };
+        let ends = run.summaries.iter().map(add).collect();
+        Branch { child_level, run, ends }
+    }
+
+    pub fn level(&self) -> u8 {
+        self.child_level + 1
+    }
+
+    pub fn child_level(&self) -> u8 {
+        self.child_level
+    }
+
+    /// The children.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// The number of children.
+    pub fn len(&self) -> usize {
+        self.run.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.run.links.is_empty()
+    }
+
+    /// The number of rows under the branch.
+    pub fn rows(&self) -> u64 {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
+    /// The number of rows under the children before child `i`.
+    pub fn rows_before(&self, i: usize) -> u64 {
+        if i == 0 { 0 } else { self.ends[i - 1] }
+    }
+
+    pub fn summary(&self) -> Summary {
+        self.run.summaries.iter().fold(Summary::NONE, |sum, child| sum.and(*child))
+    }
+
+    /// The child inside which, or at whose edge, `cut` lies.
+    pub fn child_at(&self, order: Order, cut: &Cut) -> usize {
+        self.run.separators.position(order, cut).saturating_sub(1)
+    }
+
+    /// The child to which row `j` of `rows` belongs.
+    pub fn child_of(&self, order: Order, rows: &Columns, j: usize) -> usize {
+        let separators = &self.run.separators;
+        partition(0..separators.len(), |i| separators.compare(i, rows, j, order) != Ordering::Greater).saturating_sub(1)
+    }
+
+    pub fn child(&self, i: usize, order: Order, nodes: &dyn NodeSource) -> Result<Node> {
+        match &self.run.links[i] {
+            Link::Novel(node) => Ok(node.clone()),
+            Link::Stored(stored) => stored.load(self.child_level, self.run.summaries[i].rows, order, nodes),
+        }
+    }
+
+    pub fn weight(&self) -> usize {
+        let child = size_of::<Link>() + size_of::<Summary>() + size_of::<u64>();
+        let stored = self.run.links.iter().filter(|link| matches!(link, Link::Stored(_))).count();
+        size_of::<Branch>() + self.run.separators.weight() + self.len() * child + stored * size_of::<Stored>()
+    }
+}
+
+/// A separator below every row.
+pub(super) fn least_separator() -> Columns {
+    let mut columns = Columns::default();
+    columns.push(0, AttrId(0), &ValueRef::Nil, 0, 0);
+    columns
+}
+
+/// Appends to `separators` the shortest row that is above row `i` of `left` and not above row `j` of `right`: the
+/// components up to the first that differs, the least ones after it.
+pub(super) fn push_separator(
+    separators: &mut Columns,
+    order: Order,
+    (left, i): (&Columns, usize),
+    (right, j): (&Columns, usize),
+) {
+    let (mut e, mut a, mut v, mut tx, mut until) = (0, 0, ValueRef::Nil, 0, 0);
+    for component in order.components() {
+        let differs = match component {
+            Component::E => {
+                e = right.e.get(j);
+                e != left.e.get(i)
+            }
+            Component::A => {
+                a = right.a.get(j);
+                a != left.a.get(i)
+            }
+            Component::V => {
+                v = right.v.get(j);
+                let before = left.v.get(i);
+                let differs = compare_values(&before, &v) != Ordering::Equal;
+                v = match (before, v) {
+                    (ValueRef::Str(x), ValueRef::Str(y)) if differs => ValueRef::Str(distinguishing(x, y)),
+                    (_, v) => v,
+                };
+                differs
+            }
+            Component::Tx => {
+                tx = right.tx.get(j);
+                tx != left.tx.get(i)
+            }
+            Component::Until => {
+                until = right.until.get(j);
+                until != left.until.get(i)
+            }
+        };
+        if differs {
+            break;
+        }
+    }
+    separators.push(e, AttrId(a as u32), &v, tx, until);
+}
+
+/// The shortest prefix of `right` that is above `left`, where `right` itself is.
+fn distinguishing<'a>(left: &str, right: &'a str) -> &'a str {
+    let same = left.bytes().zip(right.bytes()).take_while(|(x, y)| x == y).count();
+    let end = (same + 1..=right.len()).find(|i| right.is_char_boundary(*i)).unwrap_or(right.len());
+    &right[..end]
+}
