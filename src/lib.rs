@@ -8,6 +8,7 @@ mod error;
 pub mod index;
 mod log;
 mod registry;
+mod query;
 mod schema;
 pub mod store;
 
@@ -19,6 +20,8 @@ pub use datom::{
 pub use db::{Count, DatomFilter, Db, EntityRef, Mode};
 pub use error::{Error, ErrorKind, Result};
 pub use registry::{Access, BackendKind, Registry};
+pub use query::aggregate::{Aggregate, Aggregates, State};
+pub use query::builtin::{Argument, Function, FunctionBody, Functions, truthy};
 pub use schema::{
     Attribute, Cardinality, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin,
 };

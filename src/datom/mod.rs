@@ -11,6 +11,7 @@ pub use columns::{Columns, IntColumn, ValueColumn};
 pub use id::{AttrId, EntityId, TX0};
 pub(crate) use order::compare as compare_values;
 pub use order::{Component, Cut, Key, Order, Side};
+pub(crate) use order::{class, compare, compare_numbers};
 pub use value::{Value, ValueKind, ValueRef};
 
 use std::fmt;

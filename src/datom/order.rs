@@ -28,7 +28,7 @@ pub(crate) fn compare(a: &ValueRef<'_>, b: &ValueRef<'_>) -> Ordering {
 }
 
 /// Classes in ascending order; kinds of one class are compared with each other.
-fn class(kind: ValueKind) -> u8 {
+pub(crate) fn class(kind: ValueKind) -> u8 {
     match kind {
         ValueKind::Nil => 0,
         ValueKind::Keyword => 1,
@@ -69,7 +69,7 @@ fn compare_classes(a: &ValueRef<'_>, b: &ValueRef<'_>) -> Ordering {
 }
 
 /// What a number amounts to; -0.0 amounts to 0, NaN to more than every number.
-fn compare_numbers(a: &ValueRef<'_>, b: &ValueRef<'_>) -> Ordering {
+pub(crate) fn compare_numbers(a: &ValueRef<'_>, b: &ValueRef<'_>) -> Ordering {
     match (int(a), int(b), float(a), float(b)) {
         (Some(x), Some(y), _, _) => x.cmp(&y),
         (_, _, Some(x), Some(y)) => compare_floats(x, y),

@@ -162,6 +162,11 @@ impl ValueType {
         Keyword::new(name)
     }
 
+    /// The type whose values have that kind; `None` for kinds that no datom holds.
+    pub fn of_kind(kind: ValueKind) -> Option<ValueType> {
+        TYPES.iter().find(|(.., k)| *k == Some(kind)).map(|(t, ..)| *t)
+    }
+
     /// The keywords of all types.
     pub fn keywords() -> Vec<Keyword> {
         TYPES.iter().map(|(_, name, _)| Keyword::new(name)).collect()

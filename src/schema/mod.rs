@@ -57,6 +57,16 @@ impl Schema {
         self.by_id.get(&id)
     }
 
+    /// The ref attribute that a reverse name such as `:person/_friend` means: `:person/friend`.
+    pub fn reversed(&self, ident: Keyword) -> Option<&Arc<Attribute>> {
+        let name = ident.name().strip_prefix('_')?;
+        let forward = match ident.namespace() {
+            Some(namespace) => format!("{namespace}/{name}"),
+            None => name.to_owned(),
+        };
+        self.attribute(Keyword::new(&forward)).filter(|attribute| attribute.is_ref())
+    }
+
     /// All attributes, built-in ones included, by name.
     pub fn attributes(&self) -> Vec<&Arc<Attribute>> {
         let mut all: Vec<_> = self.by_id.values().collect();

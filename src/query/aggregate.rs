@@ -1,0 +1,531 @@
+//! Aggregates: what a find makes of all the values of a group.
+//!
+//! Sums of longs are exact inside and must fit a long in the end, so that they do not depend on the order of the rows;
+//! sums of doubles are compensated (Neumaier). `avg`, `median`, `variance` and `stddev` are always doubles; variance is
+//! that of the population. `docs/functions.md` lists them all.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fmt;
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+use num_bigint::BigInt;
+
+use crate::datom::{Value, ValueRef};
+use crate::edn::Symbol;
+use crate::error::{Error, ErrorKind, Result};
+
+use super::builtin::math::{Number, Operation, Random, apply};
+use super::builtin::{nearest, shown};
+
+/// An aggregate: makes a [`State`] for each group.
+pub trait Aggregate: Send + Sync {
+    /// A state that has seen nothing. `args` are the constant arguments before the last one: the 3 of `(min 3 ?x)`.
+    ///
+    /// # Errors
+    /// `Query`, code `:query/aggregate`, for arguments that the aggregate does not take.
+    fn state(&self, args: &[Value]) -> Result<Box<dyn State>>;
+}
+
+/// What an aggregate knows of one group.
+pub trait State: Send {
+    /// Takes in one value.
+    ///
+    /// # Errors
+    /// `Query`, code `:query/type`, for a value that the aggregate cannot take.
+    fn add(&mut self, value: &ValueRef<'_>) -> Result<()>;
+
+    /// The result.
+    ///
+    /// # Errors
+    /// `Query`, code `:query/overflow`, for a sum that does not fit.
+    fn finish(self: Box<Self>) -> Result<Value>;
+}
+
+/// The aggregates that a find can name. A value: cheap to clone, never changed.
+#[derive(Clone)]
+pub struct Aggregates(Arc<HashMap<Symbol, Arc<dyn Aggregate>>>);
+
+impl Aggregates {
+    /// The built-in aggregates.
+    pub fn standard() -> Aggregates {
+        let table = STANDARD.iter().map(|builtin| {
+            let aggregate: Arc<dyn Aggregate> = Arc::new(*builtin);
+            (Symbol::new(builtin.name), aggregate)
+        });
+        Aggregates(Arc::new(table.collect()))
+    }
+
+    /// These aggregates and one more, which takes the place of one with the same name.
+    #[must_use]
+    pub fn with(&self, name: Symbol, aggregate: impl Aggregate + 'static) -> Aggregates {
+        let mut table = HashMap::clone(&self.0);
+        table.insert(name, Arc::new(aggregate));
+        Aggregates(Arc::new(table))
+    }
+
+    /// The aggregate of that name; `clojure.core/count` is `count`.
+    pub fn get(&self, name: Symbol) -> Option<&Arc<dyn Aggregate>> {
+        let bare = || (name.namespace() == Some("clojure.core")).then(|| Symbol::new(name.name()));
+        self.0.get(&name).or_else(|| self.0.get(&bare()?))
+    }
+
+    /// The known name that is nearest to an unknown one, for "did you mean".
+    pub fn nearest(&self, name: Symbol) -> Option<Symbol> {
+        nearest(name, self.0.keys())
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> Vec<Symbol> {
+        let mut names: Vec<Symbol> = self.0.keys().copied().collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+impl Default for Aggregates {
+    fn default() -> Self {
+        Aggregates::standard()
+    }
+}
+
+impl fmt::Debug for Aggregates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.names()).finish()
+    }
+}
+
+/// Whether an aggregate takes a number before the values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Amount {
+    Never,
+    Perhaps,
+    Always,
+}
+
+#[derive(Clone, Copy)]
+struct Builtin {
+    name: &'static str,
+    amount: Amount,
+    state: fn(Option<usize>) -> Box<dyn State>,
+}
+
+const STANDARD: [Builtin; 13] = [
+    Builtin { name: "count", amount: Amount::Never, state: |_| Box::new(Counted(0)) },
+    Builtin { name: "count-distinct", amount: Amount::Never, state: |_| Box::new(CountDistinct(HashSet::new())) },
+    Builtin { name: "distinct", amount: Amount::Never, state: |_| Box::new(Distinct(HashSet::new())) },
+    Builtin { name: "sum", amount: Amount::Never, state: |_| Box::new(Sum { name: "sum", total: Total::default() }) },
+    Builtin { name: "avg", amount: Amount::Never, state: |_| Box::new(Average { total: Total::default(), count: 0 }) },
+    Builtin {
+        name: "min",
+        amount: Amount::Perhaps,
+        state: |n| match n {
+            None => Box::new(Min(None)),
+            Some(n) => Box::new(LeastN { n, least: BinaryHeap::new() }),
+        },
+    },
+    Builtin {
+        name: "max",
+        amount: Amount::Perhaps,
+        state: |n| match n {
+            None => Box::new(Max(None)),
+            Some(n) => Box::new(GreatestN { n, greatest: BinaryHeap::new() }),
+        },
+    },
+    Builtin { name: "median", amount: Amount::Never, state: |_| Box::new(Median(Vec::new())) },
+    Builtin { name: "variance", amount: Amount::Never, state: |_| Box::new(Variance::new("variance", |v| v)) },
+    Builtin { name: "stddev", amount: Amount::Never, state: |_| Box::new(Variance::new("stddev", f64::sqrt)) },
+    Builtin {
+        name: "rand",
+        amount: Amount::Perhaps,
+        state: |n| match n {
+            None => Box::new(Sample { seen: 0, n: 1, kept: Vec::new(), random: Random::seeded(), single: true }),
+            Some(n) => Box::new(WithReplacement { n, values: Vec::new() }),
+        },
+    },
+    Builtin {
+        name: "sample",
+        amount: Amount::Always,
+        state: |n| {
+            let n = n.unwrap_or(1);
+            Box::new(Sample { seen: 0, n, kept: Vec::new(), random: Random::seeded(), single: false })
+        },
+    },
+    Builtin { name: "sum-distinct", amount: Amount::Never, state: |_| Box::new(SumDistinct(HashSet::new())) },
+];
+
+/// Most values that `(rand n ?x)` draws, and most that other aggregates with a number keep.
+const MAX_AMOUNT: i64 = 10_000_000;
+
+impl Aggregate for Builtin {
+    fn state(&self, args: &[Value]) -> Result<Box<dyn State>> {
+        let name = self.name;
+        let refuse = |what: String| Err(Error::new(ErrorKind::Query, "query/aggregate", what));
+        match (args, self.amount) {
+            ([], Amount::Never | Amount::Perhaps) => Ok((self.state)(None)),
+            ([Value::Long(n @ 0..=MAX_AMOUNT)], Amount::Perhaps | Amount::Always) => {
+                Ok((self.state)(Some(*n as usize)))
+            }
+            ([], Amount::Always) => refuse(format!("{name} wants a number of values first: ({name} 3 ?x)")),
+            ([other], Amount::Perhaps | Amount::Always) => {
+                refuse(format!("{name} wants a number of values from 0 to {MAX_AMOUNT} first, got {}", shown(other)))
+            }
+            (_, Amount::Never) => refuse(format!("{name} takes one variable, got {} arguments", args.len() + 1)),
+            _ => refuse(format!("{name} takes a number of values and one variable, got {} arguments", args.len() + 1)),
+        }
+    }
+}
+
+fn type_error(name: &str, value: &ValueRef<'_>) -> Error {
+    let message = format!("{name}: a number was wanted, got {}", shown(&value.to_value()));
+    Error::new(ErrorKind::Query, "query/type", message)
+}
+
+struct Counted(i64);
+
+impl State for Counted {
+    fn add(&mut self, _: &ValueRef<'_>) -> Result<()> {
+        self.0 += 1;
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Value> {
+        Ok(Value::Long(self.0))
+    }
+}
+
+struct CountDistinct(HashSet<Value>);
+
+impl State for CountDistinct {
+    fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
+        self.0.insert(value.to_value());
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Value> {
+        Ok(Value::Long(self.0.len() as i64))
+    }
+}
+
+struct Distinct(HashSet<Value>);
+
+impl State for Distinct {
+    fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
+        self.0.insert(value.to_value());
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Value> {
+        Ok(Value::set(self.0.into_iter().collect()))
+    }
+}
+
+/// A sum of numbers of any types: longs apart from doubles apart from the rest, put together at the end.
+#[derive(Default)]
+struct Total {
+    longs: i128,
+    /// Sum and lost low-order part of the doubles; `None` while there are none.
+    doubles: Option<(f64, f64)>,
+    exact: Option<Number>,
+}
+
+impl Total {
+    fn add(&mut self, name: &str, value: &ValueRef<'_>) -> Result<()> {
+        match value {
+            // 2^64 longs fit an i128.
+            ValueRef::Long(n) => self.longs += i128::from(*n),
+            ValueRef::Ref(e) => self.longs += i128::from(e.0),
+            ValueRef::Double(x) => self.add_double(*x),
+            ValueRef::Float(x) => self.add_double(f64::from(*x)),
+            other => {
+                let number = Number::of(&other.to_value()).ok_or_else(|| type_error(name, other))?;
+                self.exact = Some(match self.exact.take() {
+                    None => number,
+                    Some(sum) => apply(Operation::Add, sum, number).map_err(|failure| failure.error(name))?,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn add_double(&mut self, x: f64) {
+        let (sum, lost) = self.doubles.unwrap_or((0.0, 0.0));
+        let next = sum + x;
+        let residue = if sum.abs() >= x.abs() { (sum - next) + x } else { (x - next) + sum };
+        // Infinities leave no residue.
+        self.doubles = Some((next, if residue.is_finite() { lost + residue } else { lost }));
+    }
+
+    fn finish(self, name: &str) -> Result<Number> {
+        let longs = match i64::try_from(self.longs) {
+            Ok(sum) => Number::Long(sum),
+            // Beyond a long only where wider operands are part of the sum.
+            Err(_) if self.exact.is_some() || self.doubles.is_some() => {
+                Number::BigInt(Arc::new(BigInt::from(self.longs)))
+            }
+            Err(_) => return Err(super::builtin::math::Failure::Overflow.error(name)),
+        };
+        let doubles = self.doubles.map(|(sum, lost)| Number::Double(sum + lost));
+        let add = |x, y| apply(Operation::Add, x, y).map_err(|failure| failure.error(name));
+        let only_doubles = self.longs == 0 && self.exact.is_none();
+        match (doubles, only_doubles) {
+            (Some(sum), true) => Ok(sum),
+            (doubles, _) => self.exact.into_iter().chain(doubles).try_fold(longs, add),
+        }
+    }
+}
+
+struct Sum {
+    name: &'static str,
+    total: Total,
+}
+
+impl State for Sum {
+    fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
+        self.total.add(self.name, value)
+    }
+
+    fn finish(self: Box<Self>) -> Result<Value> {
+        Ok(self.total.finish(self.name)?.into_value())
+    }
+}
+
+struct SumDistinct(HashSet<Value>);
+
+impl State for SumDistinct {
+    fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
+        self.0.insert(value.to_value());
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Value> {
+        let mut values: Vec<Value> = self.0.into_iter().collect();
+        values.sort_unstable();
+        let mut total = Total::default();
+        values.iter().try_for_each(|value| total.add("sum-distinct", &value.as_ref()))?;
+        Ok(total.finish("sum-distinct")?.into_value())
+    }
+}
+
+struct Average {
+    total: Total,
+    count: u64,
+}
+
+impl State for Average {
+    fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
+        self.count += 1;
+        self.total.add("avg", value)
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Value> {
+        if self.count == 0 {
+            return Ok(Value::Nil);
+        }
+        let longs = std::mem::take(&mut self.total.longs) as f64;
+        Ok(Value::Double((self.total.finish("avg")?.to_double() + longs) / self.count as f64))
+    }
+}
+
+struct Min(Option<Value>);
+
+impl State for Min {
+    fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
+        let less = |best: &Value| crate::datom::compare(value, &best.as_ref()).is_lt();
+        if self.0.as_ref().is_none_or(less) {
+            self.0 = Some(value.to_value());
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Value> {
+        Ok(self.0.unwrap_or(Value::Nil))
+    }
+}
+
+struct Max(Option<Value>);
+
+impl State for Max {
+    fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
+        let greater = |best: &Value| crate::datom::compare(value, &best.as_ref()).is_gt();
+        if self.0.as_ref().is_none_or(greater) {
+            self.0 = Some(value.to_value());
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Value> {
+        Ok(self.0.unwrap_or(Value::Nil))
+    }
+}
+
+/// The n least values; the greatest of them is on top.
+struct LeastN {
+    n: usize,
+    least: BinaryHeap<Value>,
+}
+
+impl State for LeastN {
+    fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
+        let beats = |top: &Value| crate::datom::compare(value, &top.as_ref()).is_lt();
+        if self.least.len() < self.n {
+            self.least.push(value.to_value());
+        } else if self.least.peek().is_some_and(beats) {
+            self.least.pop();
+            self.least.push(value.to_value());
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Value> {
+        Ok(self.least.into_sorted_vec().into())
+    }
+}
+
+/// The n greatest values; the least of them is on top.
+struct GreatestN {
+    n: usize,
+    greatest: BinaryHeap<Reverse<Value>>,
+}
+
+impl State for GreatestN {
+    fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
+        let beats = |top: &Reverse<Value>| crate::datom::compare(value, &top.0.as_ref()).is_gt();
+        if self.greatest.len() < self.n {
+            self.greatest.push(Reverse(value.to_value()));
+        } else if self.greatest.peek().is_some_and(beats) {
+            self.greatest.pop();
+            self.greatest.push(Reverse(value.to_value()));
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Value> {
+        let mut values: Vec<Value> = self.greatest.into_iter().map(|Reverse(value)| value).collect();
+        values.sort_unstable();
+        Ok(values.into())
+    }
+}
+
+fn double(name: &str, value: &ValueRef<'_>) -> Result<f64> {
+    match value {
+        ValueRef::Long(n) => Ok(*n as f64),
+        ValueRef::Double(x) => Ok(*x),
+        other => Number::of(&other.to_value()).map(|n| n.to_double()).ok_or_else(|| type_error(name, other)),
+    }
+}
+
+struct Median(Vec<f64>);
+
+impl State for Median {
+    fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
+        self.0.push(double("median", value)?);
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Value> {
+        if self.0.is_empty() {
+            return Ok(Value::Nil);
+        }
+        let middle = self.0.len() / 2;
+        let even = self.0.len().is_multiple_of(2);
+        let (below, upper, _) = self.0.select_nth_unstable_by(middle, f64::total_cmp);
+        let upper = *upper;
+        let lower = below.iter().copied().max_by(f64::total_cmp).filter(|_| even);
+        // Halved before they are added: the sum of two doubles may be infinite.
+        Ok(Value::Double(lower.map_or(upper, |lower| lower / 2.0 + upper / 2.0)))
+    }
+}
+
+/// Mean and squared deviations as values come (Welford).
+struct Variance {
+    name: &'static str,
+    count: f64,
+    mean: f64,
+    deviations: f64,
+    result: fn(f64) -> f64,
+}
+
+impl Variance {
+    fn new(name: &'static str, result: fn(f64) -> f64) -> Variance {
+        Variance { name, count: 0.0, mean: 0.0, deviations: 0.0, result }
+    }
+}
+
+impl State for Variance {
+    fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
+        let x = double(self.name, value)?;
+        self.count += 1.0;
+        let from_old_mean = x - self.mean;
+        self.mean += from_old_mean / self.count;
+        self.deviations += from_old_mean * (x - self.mean);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Value> {
+        if self.count == 0.0 {
+            return Ok(Value::Nil);
+        }
+        Ok(Value::Double((self.result)(self.deviations / self.count)))
+    }
+}
+
+/// `n` values at random, no row twice: a reservoir, shuffled at the end.
+struct Sample {
+    seen: u64,
+    n: usize,
+    kept: Vec<Value>,
+    random: Random,
+    /// Give the value itself, not a vector.
+    single: bool,
+}
+
+impl State for Sample {
+    fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
+        self.seen += 1;
+        if self.kept.len() < self.n {
+            self.kept.push(value.to_value());
+        } else {
+            let place = self.random.below(self.seen) as usize;
+            if let Some(kept) = self.kept.get_mut(place) {
+                *kept = value.to_value();
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Value> {
+        if self.single {
+            return Ok(self.kept.pop().unwrap_or(Value::Nil));
+        }
+        for i in (1..self.kept.len()).rev() {
+            let j = self.random.below(i as u64 + 1) as usize;
+            self.kept.swap(i, j);
+        }
+        Ok(self.kept.into())
+    }
+}
+
+struct WithReplacement {
+    n: usize,
+    values: Vec<Value>,
+}
+
+impl State for WithReplacement {
+    fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
+        self.values.push(value.to_value());
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Value> {
+        let mut random = Random::seeded();
+        let count = self.values.len() as u64;
+        let n = if count == 0 { 0 } else { self.n };
+        let drawn = (0..n).filter_map(|_| self.values.get(random.below(count) as usize).cloned());
+        Ok(drawn.collect::<Vec<_>>().into())
+    }
+}
+
+#[cfg(test)]
+mod tests;
