@@ -4,11 +4,15 @@
 //! [`Registry::new`].
 
 mod backends;
+mod memory;
 mod open;
+mod pool;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use memory::MemoryDatabases;
 pub(crate) use open::Shared;
+pub(crate) use pool::Pool;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -19,7 +23,7 @@ use parking_lot::RwLock;
 use crate::config::{Config, StoreConfig, did_you_mean};
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::IndexKind;
+use crate::index::{IndexKind, PersistentSet};
 use crate::store::{Backend, BoxFuture, Bridge, Store, wait};
 
 /// What a connection wants of a store.
@@ -103,7 +107,9 @@ pub trait BackendKind: Send + Sync + Debug {
 pub struct Registry {
     backends: RwLock<BTreeMap<Keyword, Arc<dyn BackendKind>>>,
     indexes: RwLock<BTreeMap<Keyword, Arc<dyn IndexKind>>>,
-    open: Shared,
+    open: Arc<Shared>,
+    memory: MemoryDatabases,
+    pool: Arc<Pool>,
 }
 
 static STANDARD: LazyLock<Registry> = LazyLock::new(Registry::with_builtins);
@@ -116,7 +122,12 @@ impl Registry {
 
     /// A registry of its own with the backends and index kinds of this crate.
     pub fn with_builtins() -> Registry {
-        Registry::new().with_backend(backends::MemoryKind::default()).with_backend(backends::FileKind)
+        let registry = Registry::new()
+            .with_backend(backends::MemoryKind::default())
+            .with_backend(backends::FileKind)
+            .with_index(PersistentSet);
+        registry.alias_index("treering.index/persistent-set", "datahike.index/persistent-set");
+        registry
     }
 
     /// The registry of the process, which `create_database` and the others use. What is
@@ -270,10 +281,19 @@ impl Registry {
         run(&*kind, kind.release(&store, backend))
     }
 
-    /// What is open by identity; connections share their writers through it.
-    #[allow(dead_code, reason = "connections use it")]
-    pub(crate) fn open(&self) -> &Shared {
+    /// What is open in this process.
+    pub(crate) fn open(&self) -> &Arc<Shared> {
         &self.open
+    }
+
+    /// The databases in memory.
+    pub(crate) fn memory(&self) -> &MemoryDatabases {
+        &self.memory
+    }
+
+    /// The threads for the async twins of blocking calls.
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
     }
 
     fn kind_of(&self, config: &Config) -> Result<(Arc<dyn BackendKind>, StoreConfig)> {

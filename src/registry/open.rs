@@ -23,7 +23,6 @@ impl fmt::Debug for Shared {
     }
 }
 
-#[allow(dead_code, reason = "connections use it")]
 impl Shared {
     /// The value of that name, or what `open` makes if nobody holds one. Who asks while another opens, waits; other
     /// names are not held up.
