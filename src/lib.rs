@@ -11,6 +11,7 @@ mod registry;
 mod query;
 mod schema;
 pub mod store;
+mod transact;
 
 pub use config::{Config, StoreConfig};
 pub use datom::{
@@ -25,6 +26,7 @@ pub use query::builtin::{Argument, Function, FunctionBody, Functions, truthy};
 pub use schema::{
     Attribute, Cardinality, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin,
 };
+pub use transact::{Entity, Given, IntoTxData, Op, Subject, TempId, TxData, TxReport, with};
 
 #[cfg(any(test, feature = "testing"))]
 pub use db::testing as db_testing;

@@ -5,7 +5,7 @@ mod convert;
 mod id;
 mod order;
 mod value;
-mod wide;
+pub(crate) mod wide;
 
 pub use columns::{Columns, IntColumn, ValueColumn};
 pub use id::{AttrId, EntityId, TX0};

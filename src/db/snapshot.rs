@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
-use crate::datom::{EntityId, OPEN, Order, Row, TX0};
+use crate::datom::{AttrId, Columns, Cut, EntityId, Key, OPEN, Order, Row, TX0, Value};
 use crate::edn::Form;
 use crate::error::Result;
-use crate::index::{Edit, Edits, Index, IndexKind, NodeSource};
+use crate::index::{Direction, Edit, Edits, Index, IndexKind, NodeSource};
 use crate::schema::{Schema, SchemaFlexibility};
 
 /// What is fixed when a database is created.
@@ -94,40 +95,102 @@ impl Snapshot {
             last_instant: changes.instant,
             ..self.clone()
         };
+        let newly_in_avet = self.newly_in_avet(&changes.schema);
         for order in Order::ALL {
-            let edits =
-                if order.is_history() { self.history_edits(order, changes) } else { current_edits(order, changes) };
+            let backfill = match order {
+                Order::Avet | Order::HistoryAvet => self.backfill(order, &newly_in_avet, changes)?,
+                _ => Vec::new(),
+            };
+            let mut edits = self.edits(order, changes);
+            edits.extend(backfill.iter().map(|row| (row, Edit::Insert)));
             if !edits.is_empty() {
-                next.indexes[order as usize] = self.index(order).apply(&Edits::sorted(order, edits))?;
+                let until = if order.is_history() { Some(changes.t.0) } else { None };
+                next.indexes[order as usize] = self.index(order).apply(&sorted(order, until, edits))?;
             }
         }
         Ok(next)
     }
 
-    fn history_edits(&self, order: Order, changes: &Changes) -> Vec<(Row, Edit)> {
-        if !self.settings.keep_history {
+    /// What the rows of a transaction do to the index of an order.
+    fn edits<'a>(&self, order: Order, changes: &'a Changes) -> Vec<(&'a Row, Edit)> {
+        if order.is_history() {
+            if !self.settings.keep_history {
+                return Vec::new();
+            }
+            let mut kept = Membership::new(|a| {
+                belongs(order, &changes.schema, a) && changes.schema.get(a).is_none_or(|attribute| !attribute.no_history)
+            });
+            return changes.closed.iter().filter(|row| kept.has(row.a)).map(|row| (row, Edit::Insert)).collect();
+        }
+        let mut edits = Vec::with_capacity(changes.opened.len() + changes.closed.len());
+        // Rows leave the indexes that they are in, which the schema before tells.
+        let mut was_in = Membership::new(|a| belongs(order, &self.schema, a));
+        edits.extend(changes.closed.iter().filter(|row| was_in.has(row.a)).map(|row| (row, Edit::Remove)));
+        let mut is_in = Membership::new(|a| belongs(order, &changes.schema, a));
+        edits.extend(changes.opened.iter().filter(|row| is_in.has(row.a)).map(|row| (row, Edit::Insert)));
+        edits
+    }
+
+    /// The attributes whose facts come into AVET with the new schema.
+    fn newly_in_avet(&self, schema: &Arc<Schema>) -> Vec<AttrId> {
+        if Arc::ptr_eq(&self.schema, schema) {
             return Vec::new();
         }
-        let kept = |row: &&Row| changes.schema.get(row.a).is_none_or(|a| !a.no_history);
-        let closed = changes.closed.iter().filter(|row| belongs(order, changes, row)).filter(kept);
-        closed.map(|row| (Row { until: changes.t.0, ..row.clone() }, Edit::Insert)).collect()
+        let was_out = |a: AttrId| self.schema.get(a).is_some_and(|old| !old.in_avet());
+        schema.attributes().into_iter().filter(|new| new.in_avet() && was_out(new.id)).map(|new| new.id).collect()
+    }
+
+    /// The rows of those attributes that were there before the transaction and stay.
+    fn backfill(&self, order: Order, attributes: &[AttrId], changes: &Changes) -> Result<Vec<Row>> {
+        let source = if order.is_history() { Order::HistoryAevt } else { Order::Aevt };
+        let mut rows = Vec::new();
+        for a in attributes {
+            let key = Key { a: Some(*a), ..Key::default() };
+            let (from, to) = (Cut::before(key.clone()), Cut::after(key));
+            let mut cursor = self.index(source).cursor(Some(&from), Some(&to), Direction::Forward)?;
+            while let Some(chunk) = cursor.next()? {
+                rows.extend(chunk.rows().map(|i| chunk.columns.row(i)));
+            }
+        }
+        if !rows.is_empty() && !order.is_history() {
+            let closed: HashSet<(u64, AttrId, &Value)> = changes.closed.iter().map(|r| (r.e, r.a, &r.v)).collect();
+            rows.retain(|row| !closed.contains(&(row.e, row.a, &row.v)));
+        }
+        Ok(rows)
     }
 }
 
-fn current_edits(order: Order, changes: &Changes) -> Vec<(Row, Edit)> {
-    let rows = |rows: &'_ [Row], edit| {
-        let mine = rows.iter().filter(|row| belongs(order, changes, row));
-        mine.map(|row| (Row { until: OPEN, ..row.clone() }, edit)).collect::<Vec<_>>()
-    };
-    let mut edits = rows(&changes.closed, Edit::Remove);
-    edits.extend(rows(&changes.opened, Edit::Insert));
-    edits
+/// Whether rows of an attribute stand in an order, remembered for runs of rows of few attributes.
+struct Membership<F> {
+    decide: F,
+    known: HashMap<AttrId, bool>,
+}
+
+impl<F: Fn(AttrId) -> bool> Membership<F> {
+    fn new(decide: F) -> Self {
+        Membership { decide, known: HashMap::new() }
+    }
+
+    fn has(&mut self, a: AttrId) -> bool {
+        *self.known.entry(a).or_insert_with(|| (self.decide)(a))
+    }
+}
+
+/// Edits sorted by `order`. Open rows get the end `until`, where it is given.
+fn sorted(order: Order, until: Option<u64>, mut edits: Vec<(&Row, Edit)>) -> Edits {
+    edits.sort_unstable_by(|(x, _), (y, _)| order.compare(x, y));
+    let mut columns = Columns::default();
+    for (row, _) in &edits {
+        let end = if row.until == OPEN { until.unwrap_or(OPEN) } else { row.until };
+        columns.push(row.e, row.a, &row.v.as_ref(), row.tx, end);
+    }
+    Edits::ascending(order, columns, edits.into_iter().map(|(_, edit)| edit).collect())
 }
 
 /// Whether rows of the attribute stand in the order: all do in EAVT and AEVT, some in AVET.
-fn belongs(order: Order, changes: &Changes, row: &Row) -> bool {
+fn belongs(order: Order, schema: &Schema, a: AttrId) -> bool {
     match order {
-        Order::Avet | Order::HistoryAvet => changes.schema.get(row.a).is_some_and(|a| a.in_avet()),
+        Order::Avet | Order::HistoryAvet => schema.get(a).is_some_and(|attribute| attribute.in_avet()),
         _ => true,
     }
 }

@@ -39,6 +39,14 @@ impl Edits {
         Edits { rows: columns, edits }
     }
 
+    /// Edits of `rows`, which ascend in `order`; `edits` has one for each row.
+    pub(crate) fn ascending(order: Order, rows: Columns, edits: Vec<Edit>) -> Edits {
+        debug_assert!((1..rows.len()).all(|i| rows.compare(i - 1, &rows, i, order) == Ordering::Less));
+        debug_assert_eq!(rows.len(), edits.len());
+        let all_inserts = edits.iter().all(|edit| *edit == Edit::Insert);
+        Edits { rows, edits: if all_inserts { Vec::new() } else { edits } }
+    }
+
     /// The rows, ascending.
     pub fn rows(&self) -> &Columns {
         &self.rows

@@ -2,6 +2,7 @@
 
 mod attribute;
 mod bootstrap;
+pub(crate) mod change;
 
 pub use attribute::{Attribute, Cardinality, TupleShape, Unique, ValueType};
 pub use bootstrap::{FIRST_USER_ATTRIBUTE, builtin};

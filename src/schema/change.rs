@@ -1,0 +1,243 @@
+//! What a definition says, and which definitions may follow which.
+//!
+//! An attribute is defined by ordinary datoms of an entity. [`define`] folds them; [`demands`] says what must hold of
+//! the stored facts before one definition can take the place of another.
+
+use std::sync::Arc;
+
+use super::{Attribute, Cardinality, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin};
+use crate::datom::{AttrId, Value};
+use crate::edn::Keyword;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Whether a datom with the attribute can be part of a definition.
+pub(crate) fn is_definition(a: AttrId) -> bool {
+    a == builtin::IDENT || a == builtin::MAX_LENGTH || a == builtin::ATTR_PREDS || makes_attribute(a)
+}
+
+/// Whether an entity that has the attribute and an ident is an attribute itself.
+fn makes_attribute(a: AttrId) -> bool {
+    matches!(
+        a,
+        builtin::VALUE_TYPE
+            | builtin::CARDINALITY
+            | builtin::INDEX
+            | builtin::UNIQUE
+            | builtin::NO_HISTORY
+            | builtin::IS_COMPONENT
+            | builtin::TUPLE_TYPE
+            | builtin::TUPLE_TYPES
+            | builtin::TUPLE_ATTRS
+    )
+}
+
+/// The ident among the datoms of an entity.
+pub(crate) fn ident_of(datoms: &[(AttrId, Value)]) -> Option<Keyword> {
+    datoms.iter().find_map(|(a, v)| match v {
+        Value::Keyword(ident) if *a == builtin::IDENT => Some(*ident),
+        _ => None,
+    })
+}
+
+/// The attribute that the datoms of an entity define; `None` when the entity is no attribute.
+///
+/// # Errors
+/// `Transact`, `:transact/schema`: a value that means nothing, or a definition with parts missing or at odds.
+pub(crate) fn define(
+    id: AttrId,
+    entity: u64,
+    datoms: &[(AttrId, Value)],
+    flexibility: SchemaFlexibility,
+) -> Result<Option<Attribute>> {
+    if !datoms.iter().any(|(a, _)| makes_attribute(*a)) {
+        return Ok(None);
+    }
+    let Some(ident) = ident_of(datoms) else {
+        let message = "an entity that defines an attribute needs a :db/ident";
+        return Err(refuse(message.to_owned()));
+    };
+    let mut attribute = Attribute { entity, ..Attribute::undeclared(id, ident) };
+    let mut has_cardinality = false;
+    for (a, v) in datoms {
+        match (*a, v) {
+            (builtin::VALUE_TYPE, Value::Keyword(k)) => attribute.value_type = Some(value_type(ident, *k)?),
+            (builtin::CARDINALITY, Value::Keyword(k)) => {
+                has_cardinality = true;
+                attribute.cardinality = match k.as_str() {
+                    "db.cardinality/one" => Cardinality::One,
+                    "db.cardinality/many" => Cardinality::Many,
+                    _ => return Err(unknown(ident, "db/cardinality", *k, ":db.cardinality/one or /many")),
+                };
+            }
+            (builtin::UNIQUE, Value::Keyword(k)) => {
+                attribute.unique = Some(match k.as_str() {
+                    "db.unique/identity" => Unique::Identity,
+                    "db.unique/value" => Unique::Value,
+                    _ => return Err(unknown(ident, "db/unique", *k, ":db.unique/identity or /value")),
+                });
+            }
+            (builtin::INDEX, Value::Bool(b)) => attribute.indexed = *b,
+            (builtin::NO_HISTORY, Value::Bool(b)) => attribute.no_history = *b,
+            (builtin::IS_COMPONENT, Value::Bool(b)) => attribute.component = *b,
+            (builtin::MAX_LENGTH, Value::Long(n)) => attribute.max_length = Some(max_length(ident, *n)?),
+            (builtin::ATTR_PREDS, Value::Symbol(s)) => attribute.preds.push(*s),
+            (builtin::TUPLE_TYPE, Value::Keyword(k)) => {
+                attribute.tuple = Some(TupleShape::Homogeneous(value_type(ident, *k)?));
+            }
+            (builtin::TUPLE_TYPES, Value::Tuple(members)) => {
+                let types = keywords(ident, "db/tupleTypes", members)?.into_iter().map(|k| value_type(ident, k));
+                attribute.tuple = Some(TupleShape::Heterogeneous(types.collect::<Result<Arc<[_]>>>()?));
+            }
+            (builtin::TUPLE_ATTRS, Value::Tuple(members)) => {
+                attribute.tuple = Some(TupleShape::Composite(keywords(ident, "db/tupleAttrs", members)?.into()));
+            }
+            _ => {}
+        }
+    }
+    if flexibility == SchemaFlexibility::Write {
+        let missing: Vec<_> = [
+            (attribute.value_type.is_none(), ":db/valueType"),
+            (!has_cardinality, ":db/cardinality"),
+        ]
+        .into_iter()
+        .filter_map(|(absent, key)| absent.then_some(key))
+        .collect();
+        if !missing.is_empty() {
+            return Err(refuse(format!("the definition of {ident} is incomplete: {} missing", missing.join(" and "))));
+        }
+    }
+    check_parts(&attribute)?;
+    Ok(Some(attribute))
+}
+
+/// The parts of a definition must agree.
+fn check_parts(attribute: &Attribute) -> Result<()> {
+    let ident = attribute.ident;
+    if attribute.component && !attribute.is_ref() {
+        return Err(refuse(format!("{ident}: :db/isComponent wants :db/valueType :db.type/ref")));
+    }
+    let is_tuple = attribute.value_type == Some(ValueType::Tuple);
+    if is_tuple != attribute.tuple.is_some() {
+        let message = ":db.type/tuple and one of :db/tupleAttrs, :db/tupleTypes, :db/tupleType go together";
+        return Err(refuse(format!("{ident}: {message}")));
+    }
+    if matches!(attribute.tuple, Some(TupleShape::Composite(_))) && attribute.is_many() {
+        return Err(refuse(format!("{ident}: a composite tuple (:db/tupleAttrs) has :db.cardinality/one")));
+    }
+    Ok(())
+}
+
+fn value_type(ident: Keyword, keyword: Keyword) -> Result<ValueType> {
+    ValueType::from_keyword(keyword).ok_or_else(|| {
+        let known: Vec<_> = ValueType::keywords().iter().map(Keyword::to_string).collect();
+        unknown(ident, "db/valueType", keyword, &format!("one of {}", known.join(" ")))
+    })
+}
+
+fn max_length(ident: Keyword, n: i64) -> Result<u32> {
+    u32::try_from(n).map_err(|_| refuse(format!("{ident}: :db/maxLength wants 0 to {}, got {n}", u32::MAX)))
+}
+
+fn keywords(ident: Keyword, key: &str, members: &[Value]) -> Result<Vec<Keyword>> {
+    let keyword = |v: &Value| match v {
+        Value::Keyword(k) => Ok(*k),
+        other => Err(refuse(format!("{ident}: :{key} wants a vector of keywords, got the member {other:?}"))),
+    };
+    if members.is_empty() {
+        return Err(refuse(format!("{ident}: :{key} wants at least one member")));
+    }
+    members.iter().map(keyword).collect()
+}
+
+fn unknown(ident: Keyword, key: &str, got: Keyword, wanted: &str) -> Error {
+    refuse(format!("{ident}: :{key} wants {wanted}, got {got}"))
+}
+
+fn refuse(message: String) -> Error {
+    Error::new(ErrorKind::Transact, "transact/schema", message)
+}
+
+/// Refuses idents that users cannot have.
+///
+/// # Errors
+/// `Transact`, `:transact/schema`: namespaces `db` and `db.*` are the engine's, a leading underscore means a reverse
+/// attribute.
+pub(crate) fn check_ident(ident: Keyword) -> Result<()> {
+    let reserved = ident.namespace().is_some_and(|ns| ns == "db" || ns.starts_with("db."));
+    if reserved {
+        return Err(refuse(format!("the ident {ident} is refused: the namespaces db and db.* are reserved")));
+    }
+    if ident.name().starts_with('_') {
+        return Err(refuse(format!("the ident {ident} is refused: a leading underscore means a reverse attribute")));
+    }
+    Ok(())
+}
+
+/// What must hold of the facts of an attribute, after the transaction, for its definition to change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Demand {
+    /// There are none, in history neither. Carries what is changed.
+    NoFacts(&'static str),
+    /// No entity has more than one value.
+    SingleValues,
+    /// No two entities have the same value.
+    DistinctValues,
+}
+
+/// What a change of definition demands. `new` is `None` when the definition goes.
+///
+/// # Errors
+/// `Transact`, `:transact/schema`, for what is never allowed.
+pub(crate) fn demands(old: &Attribute, new: Option<&Attribute>, attribute_refs: bool) -> Result<Vec<Demand>> {
+    let Some(new) = new else { return Ok(vec![Demand::NoFacts("its definition cannot be retracted")]) };
+    let ident = new.ident;
+    let mut demands = Vec::new();
+    if old.ident != new.ident && !attribute_refs {
+        demands.push(Demand::NoFacts("it cannot be renamed"));
+    }
+    if old.value_type != new.value_type {
+        demands.push(Demand::NoFacts(":db/valueType cannot change"));
+    }
+    if old.tuple != new.tuple {
+        demands.push(Demand::NoFacts("the members of the tuple cannot change"));
+    }
+    match (old.cardinality, new.cardinality) {
+        (Cardinality::One, Cardinality::Many) if new.unique.is_some() && old.entity != 0 => {
+            let message = format!("{ident}: :db/cardinality of a unique attribute cannot become many");
+            return Err(refuse(message));
+        }
+        (Cardinality::Many, Cardinality::One) => demands.push(Demand::SingleValues),
+        _ => {}
+    }
+    if old.indexed && !new.indexed {
+        return Err(refuse(format!("{ident}: :db/index cannot be switched off")));
+    }
+    if old.unique.is_some() && new.unique.is_none() {
+        return Err(refuse(format!("{ident}: :db/unique cannot be taken back")));
+    }
+    if old.unique.is_none() && new.unique.is_some() {
+        demands.push(Demand::DistinctValues);
+    }
+    Ok(demands)
+}
+
+impl Schema {
+    /// The attribute that an entity defines.
+    pub(crate) fn of_entity(&self, e: u64) -> Option<&Arc<Attribute>> {
+        self.by_id.values().find(|attribute| attribute.entity == e && e != 0)
+    }
+
+    /// Takes out an attribute. Its number is not given again.
+    pub(crate) fn remove(&mut self, id: AttrId) {
+        if let Some(old) = self.by_id.remove(&id) {
+            self.by_ident.remove(&old.ident);
+        }
+    }
+
+    /// Gives an undeclared attribute its number.
+    pub(crate) fn intern(&mut self, ident: Keyword) -> AttrId {
+        let id = self.next;
+        self.put(Attribute::undeclared(id, ident));
+        id
+    }
+}

@@ -1,0 +1,56 @@
+//! Allocate: tempids that mean new entities get ids, in the order in which they were first named, above every id that
+//! was ever given or is named in the tx-data.
+
+use crate::datom::{EntityId, Value};
+use crate::error::{Error, ErrorKind, Result};
+
+use super::fact::{Context, Fact, TEMP};
+use super::upsert::Bindings;
+
+/// Ids up to this one are the engine's where attributes are entities.
+const SYSTEM_ENTITIES: u64 = 54;
+
+pub(super) struct Allocated {
+    /// For each tempid.
+    pub ids: Vec<u64>,
+    /// The largest id after the transaction.
+    pub max_eid: EntityId,
+}
+
+pub(super) fn allocate(
+    context: Context<'_>,
+    bindings: &Bindings,
+    temps: usize,
+    max_named: u64,
+    facts: &mut [Fact],
+) -> Result<Allocated> {
+    let floor = if context.snapshot.settings.attribute_refs { SYSTEM_ENTITIES } else { 0 };
+    let mut max_eid = EntityId(context.snapshot.max_eid.0.max(max_named));
+    let mut ids: Vec<u64> = Vec::with_capacity(temps);
+    for slot in (0..temps as u64).map(|n| TEMP | n) {
+        let root = bindings.find(slot);
+        let id = if root == slot {
+            let next = EntityId(max_eid.0.max(floor)).next().ok_or_else(|| {
+                Error::new(ErrorKind::Limit, "transact/entity-id", "all ids of entities are given out")
+            })?;
+            max_eid = next;
+            next.0
+        } else if root & TEMP != 0 {
+            // The tempid that stands for others comes before them.
+            ids[(root & !TEMP) as usize]
+        } else {
+            root
+        };
+        ids.push(id);
+    }
+    let settle = |place: u64| if place & TEMP == 0 { place } else { ids[(place & !TEMP) as usize] };
+    if temps > 0 {
+        for fact in facts {
+            fact.e = settle(fact.e);
+            if let Value::Ref(target) = &mut fact.v {
+                target.0 = settle(target.0);
+            }
+        }
+    }
+    Ok(Allocated { ids, max_eid })
+}

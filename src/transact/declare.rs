@@ -1,0 +1,265 @@
+//! Declare: the schema that a transaction works with and the one that it leaves. An attribute may be used in the
+//! transaction that defines it; a definition that changes counts from the next transaction on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::datom::{AttrId, Cut, Key, OPEN, Order, Row, Value};
+use crate::db::Snapshot;
+use crate::edn::Keyword;
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::Direction;
+use crate::schema::change::{self, Demand};
+use crate::schema::{Attribute, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, builtin};
+
+use super::fact::Context;
+use super::input::{Given, Op, Subject};
+
+/// What the tx-data says to define one entity.
+struct Draft<'a> {
+    /// `None` for a map without `:db/id`.
+    subject: Option<&'a Subject>,
+    op: u32,
+    datoms: Vec<(AttrId, Value)>,
+}
+
+/// The schema with the attributes that `ops` define, and those attributes.
+pub(super) fn declare(context: Context<'_>, ops: &[Op]) -> Result<(Arc<Schema>, Vec<(Keyword, AttrId)>)> {
+    let mut schema = Arc::clone(&context.snapshot.schema);
+    let mut interned = Vec::new();
+    for draft in drafts(&schema, ops) {
+        let Some(ident) = change::ident_of(&draft.datoms).filter(|ident| schema.attribute(*ident).is_none()) else {
+            continue;
+        };
+        let attribute = change::check_ident(ident)
+            .and_then(|()| change::define(schema.next_id(), 0, &draft.datoms, schema.flexibility()))
+            .map_err(|error| context.locate(draft.op, error))?;
+        if let Some(attribute) = attribute {
+            interned.push((ident, attribute.id));
+            Arc::make_mut(&mut schema).put(attribute);
+        }
+    }
+    Ok((schema, interned))
+}
+
+fn drafts<'a>(schema: &Schema, ops: &'a [Op]) -> Vec<Draft<'a>> {
+    // Few keywords, compared as integers: this runs over every value of the tx-data.
+    let parts: Vec<(Keyword, AttrId)> = schema
+        .attributes()
+        .into_iter()
+        .filter(|attribute| attribute.is_builtin() && change::is_definition(attribute.id))
+        .map(|attribute| (attribute.ident, attribute.id))
+        .collect();
+    let part = |a: Keyword| parts.iter().find(|(ident, _)| *ident == a).map(|(_, id)| *id);
+    let mut drafts: Vec<Draft<'a>> = Vec::new();
+    for (n, op) in ops.iter().enumerate() {
+        let (subject, said): (_, Vec<(AttrId, &Given)>) = match op {
+            Op::Entity(entity) => {
+                let said = entity.attributes.iter().filter_map(|(a, given)| Some((part(*a)?, given)));
+                (entity.id.as_ref(), said.collect())
+            }
+            Op::Add { e, a, v } => (Some(e), part(*a).map(|a| (a, v)).into_iter().collect()),
+            _ => continue,
+        };
+        if said.is_empty() {
+            continue;
+        }
+        let known = subject.and_then(|subject| drafts.iter().position(|draft| draft.subject == Some(subject)));
+        let place = known.unwrap_or_else(|| {
+            drafts.push(Draft { subject, op: n as u32, datoms: Vec::new() });
+            drafts.len() - 1
+        });
+        for (a, given) in said {
+            match given {
+                Given::Value(Value::Tuple(all) | Value::Set(all)) if a == builtin::ATTR_PREDS => {
+                    drafts[place].datoms.extend(all.iter().map(|v| (a, v.clone())));
+                }
+                Given::Value(v) => drafts[place].datoms.push((a, v.clone())),
+                _ => {}
+            }
+        }
+    }
+    drafts
+}
+
+/// The schema that the rows leave, whether it is allowed or not: what both a transaction and its replay come to.
+/// `interned` gets the attributes that are new and not yet in it.
+pub(super) fn derive(
+    before: &Snapshot,
+    interned: &mut Vec<(Keyword, AttrId)>,
+    opened: &[Row],
+    closed: &[Row],
+) -> Result<Arc<Schema>> {
+    let is_part = |row: &&Row| row.a < FIRST_USER_ATTRIBUTE && change::is_definition(row.a);
+    let touched: BTreeSet<u64> = opened.iter().chain(closed).filter(is_part).map(|row| row.e).collect();
+    if touched.is_empty() && interned.is_empty() {
+        return Ok(Arc::clone(&before.schema));
+    }
+    let mut schema = Schema::clone(&before.schema);
+    for (ident, id) in interned.iter() {
+        schema.put(Attribute::undeclared(*id, *ident));
+    }
+    let mut after: BTreeMap<u64, Vec<(AttrId, Value)>> =
+        touched.iter().map(|e| Ok((*e, definition(before, *e)?))).collect::<Result<_>>()?;
+    for row in closed.iter().filter(is_part) {
+        if let Some(datoms) = after.get_mut(&row.e) {
+            datoms.retain(|(a, v)| *a != row.a || *v != row.v);
+        }
+    }
+    for row in opened.iter().filter(is_part) {
+        after.entry(row.e).or_default().push((row.a, row.v.clone()));
+    }
+    let mut defined = Vec::new();
+    for (e, mut datoms) in after {
+        datoms.sort();
+        let old = before.schema.of_entity(e).cloned();
+        if let (Some(old), None) = (&old, change::define(AttrId(0), e, &datoms, schema.flexibility())?) {
+            schema.remove(old.id);
+            if schema.flexibility() == SchemaFlexibility::Read {
+                // What was written with it stays readable.
+                schema.put(Attribute::undeclared(old.id, old.ident));
+            }
+            continue;
+        }
+        defined.push((e, datoms, old));
+    }
+    for (e, datoms, old) in defined {
+        let ident = change::ident_of(&datoms);
+        let known = old.map(|old| old.id).or_else(|| schema.attribute(ident?).map(|attribute| attribute.id));
+        let id = known.unwrap_or(schema.next_id());
+        let Some(attribute) = change::define(id, e, &datoms, schema.flexibility())? else { continue };
+        check_holder(&schema, &attribute)?;
+        if known.is_none() {
+            interned.push((attribute.ident, id));
+        }
+        schema.put(attribute);
+    }
+    Ok(Arc::new(schema))
+}
+
+/// An attribute belongs to the entity that has its ident.
+fn check_holder(schema: &Schema, attribute: &Attribute) -> Result<()> {
+    match schema.attribute(attribute.ident) {
+        Some(other) if other.is_builtin() || other.id != attribute.id => {
+            let message = format!("the ident {} is an attribute already", attribute.ident);
+            Err(Error::new(ErrorKind::Transact, "transact/schema", message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the database before says to define an entity.
+fn definition(before: &Snapshot, e: u64) -> Result<Vec<(AttrId, Value)>> {
+    let from = Cut::before(Key { e: Some(e), ..Key::default() });
+    let to = Cut::before(Key { e: Some(e), a: Some(FIRST_USER_ATTRIBUTE), ..Key::default() });
+    let mut cursor = before.index(Order::Eavt).cursor(Some(&from), Some(&to), Direction::Forward)?;
+    let mut datoms = Vec::new();
+    while let Some(chunk) = cursor.next()? {
+        let rows = chunk.rows().map(|i| chunk.columns.row(i)).filter(|row| change::is_definition(row.a));
+        datoms.extend(rows.map(|row| (row.a, row.v)));
+    }
+    Ok(datoms)
+}
+
+/// Refuses a schema that may not follow the one before. `worked` is the schema that the transaction worked with.
+pub(super) fn check(before: &Snapshot, worked: &Schema, after: &Snapshot, opened: &[Row]) -> Result<()> {
+    if Arc::ptr_eq(&before.schema, &after.schema) {
+        return Ok(());
+    }
+    for row in opened.iter().filter(|row| row.a == builtin::IDENT) {
+        if let Value::Keyword(ident) = row.v {
+            change::check_ident(ident)?;
+        }
+    }
+    for attribute in after.schema.attributes() {
+        if before.schema.get(attribute.id).is_none() {
+            check_new(attribute, worked, after.schema.flexibility())?;
+        }
+    }
+    for old in before.schema.attributes() {
+        let new = after.schema.get(old.id);
+        if new != Some(old) {
+            for demand in change::demands(old, new.map(|new| &**new), after.settings.attribute_refs)? {
+                meet(after, old, demand)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An attribute that the transaction brings was worked with as it is now defined.
+fn check_new(attribute: &Attribute, worked: &Schema, flexibility: SchemaFlexibility) -> Result<()> {
+    let ident = attribute.ident;
+    let message = if attribute.entity == 0 && flexibility == SchemaFlexibility::Write {
+        format!("the definition of {ident} does not last to the end of the transaction")
+    } else {
+        match worked.attribute(ident) {
+            Some(used) if !same_shape(used, attribute) => {
+                format!("the definition of {ident} is changed in the transaction that makes it")
+            }
+            _ => return Ok(()),
+        }
+    };
+    Err(Error::new(ErrorKind::Transact, "transact/schema", message))
+}
+
+fn same_shape(x: &Attribute, y: &Attribute) -> bool {
+    (x.value_type, x.cardinality, x.unique, &x.tuple) == (y.value_type, y.cardinality, y.unique, &y.tuple)
+}
+
+/// Whether what a change of definition demands is so.
+fn meet(after: &Snapshot, old: &Attribute, demand: Demand) -> Result<()> {
+    let key = || Key { a: Some(old.id), ..Key::default() };
+    let refuse = |message: String| Err(Error::new(ErrorKind::Transact, "transact/schema", message));
+    let ident = old.ident;
+    match demand {
+        Demand::NoFacts(what) => {
+            for order in [Order::Aevt, Order::HistoryAevt] {
+                let count = after.index(order).count(Some(&Cut::before(key())), Some(&Cut::after(key())))?;
+                if count > 0 {
+                    return refuse(format!("{ident}: {what} while there are facts with it, in history included"));
+                }
+            }
+            Ok(())
+        }
+        Demand::SingleValues => match neighbours(after, Order::Aevt, old.id, |x, y| x.e == y.e)? {
+            Some((x, _)) => refuse(format!(
+                "{ident}: :db/cardinality cannot become one while entity {} has several values",
+                x.e
+            )),
+            None => Ok(()),
+        },
+        Demand::DistinctValues => match neighbours(after, Order::Avet, old.id, |x, y| x.v == y.v)? {
+            Some((x, y)) => {
+                let message =
+                    format!("{ident}: cannot become unique: entities {} and {} both have {:?}", x.e, y.e, x.v);
+                Err(Error::new(ErrorKind::Transact, "transact/unique", message))
+            }
+            None => Ok(()),
+        },
+    }
+}
+
+/// The first two neighbouring rows of an attribute that are alike.
+fn neighbours(
+    after: &Snapshot,
+    order: Order,
+    a: AttrId,
+    alike: impl Fn(&Row, &Row) -> bool,
+) -> Result<Option<(Row, Row)>> {
+    let key = Key { a: Some(a), ..Key::default() };
+    let (from, to) = (Cut::before(key.clone()), Cut::after(key));
+    let mut cursor = after.index(order).cursor(Some(&from), Some(&to), Direction::Forward)?;
+    let mut last: Option<Row> = None;
+    while let Some(chunk) = cursor.next()? {
+        for i in chunk.rows() {
+            let row = chunk.columns.row(i);
+            debug_assert_eq!(row.until, OPEN);
+            match last.take() {
+                Some(before) if alike(&before, &row) => return Ok(Some((before, row))),
+                _ => last = Some(row),
+            }
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,307 @@
+//! Expand: operations become facts, entity maps one for each value. Names other than tempids become ids on the way (see
+//! [`super::resolve`]), values become what their attribute keeps (see [`super::check`]).
+
+use std::sync::Arc;
+
+use crate::datom::{AttrId, EntityId, Value};
+use crate::db::EntityRef;
+use crate::edn::Keyword;
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::{Attribute, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin, change};
+
+use super::check::{convert, mismatch};
+use super::fact::{Context, Fact, META, TEMP, Temps, What};
+use super::input::{Entity, Given, Op, Subject, TempId};
+use super::read::MAX_DEPTH;
+
+/// What the stage leaves.
+pub(super) struct Expanded {
+    pub facts: Vec<Fact>,
+    pub temps: Temps,
+    /// The largest id that the tx-data names itself, transactions left out; 0 for none.
+    pub max_named: u64,
+    /// The schema with the attributes that the transaction brings.
+    pub schema: Arc<Schema>,
+    pub interned: Vec<(Keyword, AttrId)>,
+}
+
+pub(super) struct Expander<'a> {
+    pub context: Context<'a>,
+    pub out: Expanded,
+}
+
+pub(super) fn expand(
+    context: Context<'_>,
+    schema: Arc<Schema>,
+    interned: Vec<(Keyword, AttrId)>,
+    meta: Entity,
+    ops: Vec<Op>,
+) -> Result<Expanded> {
+    let mut facts = Vec::with_capacity(1 + ops.len());
+    // The first fact is when the transaction happens; the instant is filled in once all is expanded.
+    facts.push(Fact {
+        e: context.t,
+        a: builtin::TX_INSTANT,
+        op: META,
+        v: Value::Nil,
+        what: What::Add,
+        identity: false,
+        map: false,
+    });
+    let out = Expanded { facts, temps: Temps::default(), max_named: 0, schema, interned };
+    let mut expander = Expander { context, out };
+    let t = context.t;
+    for (a, given) in meta.attributes {
+        expander.assert(t, a, given, META, true, 0).map_err(|error| context.locate(META, error))?;
+    }
+    for (i, op) in ops.into_iter().enumerate() {
+        expander.op(op, i as u32).map_err(|error| context.locate(i as u32, error))?;
+    }
+    Ok(expander.out)
+}
+
+impl Expander<'_> {
+    fn op(&mut self, op: Op, n: u32) -> Result<()> {
+        match op {
+            Op::Entity(entity) => self.entity(entity, n, 0).map(drop),
+            Op::Add { e, a, v } => {
+                let e = self.subject(&e)?;
+                self.assert(e, a, v, n, false, 0)
+            }
+            Op::Retract { e, a, v } => {
+                let Some(e) = self.existing(&e)? else { return Ok(()) };
+                let Some(attribute) = self.known(a)? else { return Ok(()) };
+                let (v, what) = match v {
+                    Some(v) => (self.settled(&attribute, v)?, What::Retract),
+                    None => (Value::Nil, What::RetractAll),
+                };
+                self.push(e, &attribute, v, n, what);
+                Ok(())
+            }
+            Op::RetractAttribute { e, a } => {
+                let Some(e) = self.existing(&e)? else { return Ok(()) };
+                let Some(attribute) = self.known(a)? else { return Ok(()) };
+                self.push(e, &attribute, Value::Nil, n, What::RetractAttribute);
+                Ok(())
+            }
+            Op::RetractEntity { e } => {
+                let Some(e) = self.existing(&e)? else { return Ok(()) };
+                let (v, what) = (Value::Nil, What::RetractEntity);
+                self.out.facts.push(Fact { e, a: AttrId(0), op: n, v, what, identity: false, map: false });
+                Ok(())
+            }
+            Op::Cas { e, a, old, new } => {
+                let Some(e) = self.existing(&e)? else { return Err(self.missing(&e)) };
+                let attribute = self.attribute(a)?;
+                self.refuse_composite(&attribute)?;
+                let old = old.map_or(Ok(Value::Nil), |old| self.settled(&attribute, old))?;
+                let new = self.settled(&attribute, new)?;
+                self.push(e, &attribute, new, n, What::Cas(Box::new(old)));
+                Ok(())
+            }
+        }
+    }
+
+    /// Expands the map of an entity; answers with its id or tempid.
+    fn entity(&mut self, entity: Entity, n: u32, depth: usize) -> Result<u64> {
+        if depth > MAX_DEPTH {
+            let message = format!("entity maps are nested deeper than {MAX_DEPTH}");
+            return Err(Error::new(ErrorKind::Limit, "transact/depth", message));
+        }
+        let e = match &entity.id {
+            Some(id) => self.subject(id)?,
+            None => self.out.temps.anonymous(),
+        };
+        for (a, given) in entity.attributes {
+            self.assert(e, a, given, n, true, depth)?;
+        }
+        Ok(e)
+    }
+
+    /// Asserts what is given for an attribute of `e`. Only maps know reverse attributes and collections of values.
+    fn assert(&mut self, e: u64, a: Keyword, given: Given, n: u32, map: bool, depth: usize) -> Result<()> {
+        let (attribute, reverse) = if map { self.attribute_or_reverse(a)? } else { (self.attribute(a)?, false) };
+        self.refuse_composite(&attribute)?;
+        if reverse && !attribute.is_ref() {
+            let message = format!("{a}: a reverse attribute wants an attribute of :db.type/ref");
+            return Err(Error::new(ErrorKind::Transact, "transact/syntax", message));
+        }
+        let takes_many = map && (reverse || attribute.is_many());
+        match given {
+            Given::Many(all) if takes_many => {
+                all.into_iter().try_for_each(|one| self.assert_one(e, &attribute, reverse, one, n, map, depth))
+            }
+            Given::Value(Value::Tuple(all) | Value::Set(all)) if takes_many && !self.is_lookup(&attribute, &all) => {
+                let mut values = all.iter().cloned().map(Given::Value);
+                values.try_for_each(|one| self.assert_one(e, &attribute, reverse, one, n, map, depth))
+            }
+            one => self.assert_one(e, &attribute, reverse, one, n, map, depth),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one assertion, private to the stage")]
+    fn assert_one(
+        &mut self,
+        e: u64,
+        attribute: &Attribute,
+        reverse: bool,
+        given: Given,
+        n: u32,
+        map: bool,
+        depth: usize,
+    ) -> Result<()> {
+        let v = match given {
+            Given::Nested(entity) if attribute.is_ref() => {
+                // The map comes before the ref to it, so that a report reads as if it had been written first.
+                let child = self.entity(entity, n, depth + 1)?;
+                Value::Ref(EntityId(child))
+            }
+            other => self.value(attribute, other)?,
+        };
+        match v {
+            Value::Ref(target) if reverse => {
+                let v = Value::Ref(EntityId(e));
+                self.push_add(target.0, attribute, v, n, map);
+            }
+            v => self.push_add(e, attribute, v, n, map),
+        }
+        Ok(())
+    }
+
+    /// The value that is given, as the attribute keeps it; a tempid stands for its entity.
+    fn value(&mut self, attribute: &Attribute, given: Given) -> Result<Value> {
+        match given {
+            Given::Value(value) if attribute.is_ref() => self.target(attribute, value),
+            Given::Value(value) => convert(attribute, value),
+            Given::Entity(subject) if attribute.is_ref() => {
+                Ok(Value::Ref(EntityId(self.subject(&subject)?)))
+            }
+            Given::Entity(_) | Given::Nested(_) => {
+                let message = format!("{}: an entity is a value of :db.type/ref attributes only", attribute.ident);
+                Err(Error::new(ErrorKind::Transact, "transact/schema", message))
+            }
+            Given::Many(_) => {
+                let message = format!("{}: one value was wanted, got several", attribute.ident);
+                Err(Error::new(ErrorKind::Transact, "transact/schema", message))
+            }
+        }
+    }
+
+    /// A value in a place where no tempid may stand.
+    fn settled(&mut self, attribute: &Attribute, given: Given) -> Result<Value> {
+        let value = self.value(attribute, given)?;
+        match value {
+            Value::Ref(id) if id.0 & TEMP != 0 => Err(tempid_misplaced(&self.out.temps.describe(id.0))),
+            value => Ok(value),
+        }
+    }
+
+    /// The entity of an operation that takes away; `None` where the name means nothing.
+    fn existing(&mut self, subject: &Subject) -> Result<Option<u64>> {
+        match subject {
+            Subject::Entity(entity) => self.lookup(entity, 0),
+            Subject::Temp(TempId::CurrentTx) => Ok(Some(self.context.t)),
+            Subject::Temp(tempid) => Err(tempid_misplaced(&format!("the tempid {tempid}"))),
+        }
+    }
+
+    /// Whether a vector in the place of a ref's values is a lookup ref.
+    fn is_lookup(&self, attribute: &Attribute, members: &[Value]) -> bool {
+        match members {
+            [Value::Keyword(head), _] if attribute.is_ref() => {
+                self.out.schema.attribute(*head).is_some_and(|a| a.unique.is_some())
+            }
+            _ => false,
+        }
+    }
+
+    /// The attribute of that name. Without a declaration it is refused or, where the schema is for reading only, made.
+    fn attribute(&mut self, ident: Keyword) -> Result<Arc<Attribute>> {
+        if let Some(known) = self.out.schema.attribute(ident) {
+            return Ok(Arc::clone(known));
+        }
+        if self.out.schema.flexibility() == SchemaFlexibility::Write {
+            return Err(self.unknown(ident));
+        }
+        change::check_ident(ident)?;
+        let id = Arc::make_mut(&mut self.out.schema).intern(ident);
+        self.out.interned.push((ident, id));
+        Ok(Arc::new(Attribute::undeclared(id, ident)))
+    }
+
+    /// As [`attribute`](Self::attribute), and where the name means nothing itself, the attribute that it reverses.
+    fn attribute_or_reverse(&mut self, ident: Keyword) -> Result<(Arc<Attribute>, bool)> {
+        if let Some(known) = self.out.schema.attribute(ident) {
+            return Ok((Arc::clone(known), false));
+        }
+        match ident.name().strip_prefix('_') {
+            Some(name) if !name.is_empty() => {
+                let forward = ident.namespace().map_or_else(|| name.to_owned(), |ns| format!("{ns}/{name}"));
+                Ok((self.attribute(Keyword::new(&forward))?, true))
+            }
+            _ => Ok((self.attribute(ident)?, false)),
+        }
+    }
+
+    /// The attribute of that name; `None` where facts with it cannot be.
+    fn known(&mut self, ident: Keyword) -> Result<Option<Arc<Attribute>>> {
+        match self.out.schema.attribute(ident) {
+            Some(known) => Ok(Some(Arc::clone(known))),
+            None if self.out.schema.flexibility() == SchemaFlexibility::Read => Ok(None),
+            None => Err(self.unknown(ident)),
+        }
+    }
+
+    pub(super) fn unknown(&self, ident: Keyword) -> Error {
+        let hint = self.out.schema.nearest(ident).map(|k| format!("; did you mean {k}?")).unwrap_or_default();
+        let message = format!("the attribute {ident} is not defined in the schema of the database{hint}");
+        Error::new(ErrorKind::Transact, "attribute/unknown", message)
+    }
+
+    fn refuse_composite(&self, attribute: &Attribute) -> Result<()> {
+        match attribute.tuple {
+            Some(TupleShape::Composite(_)) => {
+                let message = format!("{} is a composite tuple: the transactor keeps its value", attribute.ident);
+                Err(Error::new(ErrorKind::Transact, "transact/schema", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn missing(&self, subject: &Subject) -> Error {
+        match subject {
+            Subject::Entity(entity) => super::resolve::missing(entity),
+            Subject::Temp(tempid) => tempid_misplaced(&format!("the tempid {tempid}")),
+        }
+    }
+
+    fn push_add(&mut self, e: u64, attribute: &Attribute, v: Value, n: u32, map: bool) {
+        let identity = attribute.unique == Some(Unique::Identity);
+        self.out.facts.push(Fact { e, a: attribute.id, op: n, v, what: What::Add, identity, map });
+    }
+
+    fn push(&mut self, e: u64, attribute: &Attribute, v: Value, n: u32, what: What) {
+        self.out.facts.push(Fact { e, a: attribute.id, op: n, v, what, identity: false, map: false });
+    }
+
+    /// The entity that a value of a ref attribute means.
+    fn target(&mut self, attribute: &Attribute, value: Value) -> Result<Value> {
+        let subject = match value {
+            Value::Ref(id) => Subject::from(id),
+            Value::Long(n) => Subject::from(n),
+            Value::Str(text) => Subject::Temp(TempId::named(text)),
+            Value::Keyword(ident) => Subject::from(ident),
+            Value::Tuple(ref members) => match &**members {
+                [Value::Keyword(a), v] => Subject::Entity(EntityRef::Lookup(*a, v.clone())),
+                _ => return Err(mismatch(attribute, ValueType::Ref, &value)),
+            },
+            other => return Err(mismatch(attribute, ValueType::Ref, &other)),
+        };
+        Ok(Value::Ref(EntityId(self.subject(&subject)?)))
+    }
+}
+
+fn tempid_misplaced(what: &str) -> Error {
+    let message = format!("{what} stands where an existing entity was wanted; tempids go in :db/add and entity maps");
+    Error::new(ErrorKind::Transact, "transact/syntax", message)
+}

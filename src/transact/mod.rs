@@ -1,0 +1,199 @@
+//! Transactions: from tx-data and a database to the database after it.
+//!
+//! A transaction goes through stages; each has a file of its own, and `docs/transactions.md` tells them as an
+//! algorithm.
+//!
+//! - `read`: forms become operations.
+//! - `declare`: attributes that the tx-data defines are known from the start.
+//! - `expand`: operations become facts, entity maps one for each value; `resolve`: idents and lookup refs become ids;
+//!   `check`: values become what their attribute keeps.
+//! - `upsert`: tempids find the entities that they mean; `allocate`: the others become new ids.
+//! - `cascade`: retractions of entities become retractions of facts.
+//! - `apply`: facts become the rows that begin and end; `unique` and `declare` check what they lead to.
+//!
+//! Nothing is written and nothing is read but the indexes: [`with`] on a database value is the same thing as what a
+//! connection does before it commits.
+
+mod allocate;
+mod apply;
+mod cascade;
+mod check;
+mod declare;
+mod expand;
+mod fact;
+mod input;
+mod probe;
+mod read;
+mod record;
+mod resolve;
+mod unique;
+mod upsert;
+
+#[cfg(test)]
+mod tests;
+
+pub use input::{Entity, Given, IntoTxData, Op, Subject, TempId, TxData};
+pub(crate) use record::TxRecord;
+
+use std::sync::Arc;
+
+use crate::datom::{AttrId, Datom, EntityId, Value};
+use crate::db::{Changes, Db};
+use crate::edn::Keyword;
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::builtin;
+use fact::{Context, Fact, META, What};
+
+/// What a transaction did.
+#[derive(Debug, Clone)]
+pub struct TxReport {
+    /// The database before.
+    pub db_before: Db,
+    /// The database after.
+    pub db_after: Db,
+    /// The facts that were asserted and retracted: first those about the transaction, then as the tx-data has them, a
+    /// value that goes before the one that takes its place.
+    pub tx_data: Vec<Datom>,
+    /// What the tempids came to mean, in the order in which they were first named, `:db/current-tx` last.
+    pub tempids: Vec<(TempId, EntityId)>,
+    /// What was said of the transaction itself, its `:db/txInstant` included.
+    pub tx_meta: Vec<(Keyword, Value)>,
+}
+
+impl TxReport {
+    /// The entity that a tempid came to mean.
+    pub fn resolve(&self, tempid: impl Into<TempId>) -> Option<EntityId> {
+        let tempid = tempid.into();
+        self.tempids.iter().find(|(name, _)| *name == tempid).map(|(_, id)| *id)
+    }
+}
+
+/// A transaction that is made and not yet durable.
+#[derive(Debug)]
+pub(crate) struct Transacted {
+    pub report: TxReport,
+    pub changes: Changes,
+    /// Attributes that got their numbers in it, defined or, with `:schema-flexibility :read`, only used.
+    pub interned: Vec<(Keyword, AttrId)>,
+}
+
+impl Transacted {
+    /// What the log keeps.
+    pub fn record(&self) -> TxRecord {
+        TxRecord::of(&self.changes, &self.interned)
+    }
+}
+
+/// The report of a transaction that is not made: what `db` would be after it. Nothing is written anywhere.
+///
+/// # Errors
+/// `Syntax` or `Transact` for tx-data that is none or breaks a rule, naming the operation; `Argument` for a database that
+/// is seen through a view or a filter; those of reading the store.
+pub fn with(db: &Db, data: impl IntoTxData) -> Result<TxReport> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    Ok(transact(db, data.into_tx_data()?, now)?.report)
+}
+
+/// Makes a transaction on `db` at the time `now` (milliseconds since 1970-01-01T00:00Z).
+///
+/// # Errors
+/// `Transact` or `Limit` for tx-data that breaks a rule, naming the operation; `Argument` for a database that is seen
+/// through a view or a filter; those of reading the store. `db` is as it was.
+pub(crate) fn transact(db: &Db, data: TxData, now: i64) -> Result<Transacted> {
+    if !db.is_current() {
+        let message = "only a database without view and filter can be transacted on";
+        return Err(Error::new(ErrorKind::Argument, "transact/view", message));
+    }
+    let snapshot = &**db.snapshot();
+    let t = EntityId(snapshot.basis_t.0 + 1);
+    if !t.is_transaction() {
+        return Err(Error::new(ErrorKind::Limit, "transact/entity-id", "all ids of transactions are given out"));
+    }
+    let TxData { ops, meta, source } = data;
+    let context = Context { snapshot, source: &source, t: t.0 };
+
+    let (schema, interned) = declare::declare(context, &ops)?;
+    let expanded = expand::expand(context, schema, interned, meta, ops)?;
+    let expand::Expanded { mut facts, temps, max_named, schema: worked, mut interned } = expanded;
+    let bindings = upsert::upsert(context, &worked, &facts, &temps)?;
+    let allocated = allocate::allocate(context, &bindings, temps.names.len(), max_named, &mut facts)?;
+    let instant = set_instant(context, &mut facts, now)?;
+    let tx_meta = tx_meta(&worked, &facts);
+    let mut sole = bindings.sole;
+    let keep_history = snapshot.settings.keep_history;
+    if cascade::is_needed(&facts) {
+        facts = cascade::cascade(context, &worked, facts)?;
+        // It tells of facts by their places.
+        sole.clear();
+    }
+    let mut changes = apply::apply(context, &worked, &mut facts)?;
+    if !keep_history {
+        // A database without history keeps no transactions either.
+        changes.retain(|change| facts[change.fact as usize].op != META);
+    }
+    unique::check(context, &worked, &facts, &sole, &changes)?;
+
+    let tx_data = changes.iter().map(|change| datom(change, t)).collect();
+    let (opened, closed) = part(changes);
+    let schema = declare::derive(snapshot, &mut interned, &opened, &closed)?;
+    let changes = Changes { t, instant, opened, closed, schema, max_eid: allocated.max_eid };
+    let after = snapshot.apply(&changes)?;
+    declare::check(snapshot, &worked, &after, &changes.opened)?;
+
+    let named = temps.names.into_iter().zip(allocated.ids);
+    let mut tempids: Vec<_> = named.filter_map(|(name, id)| Some((name?, EntityId(id)))).collect();
+    tempids.push((TempId::CurrentTx, t));
+    let db_after = Db::new(Arc::new(after));
+    let report = TxReport { db_before: db.clone(), db_after, tx_data, tempids, tx_meta };
+    Ok(Transacted { report, changes, interned })
+}
+
+fn datom(change: &apply::Change, t: EntityId) -> Datom {
+    let row = &change.row;
+    Datom { e: EntityId(row.e), a: row.a, v: row.v.clone(), tx: t, added: change.added }
+}
+
+/// The rows that begin, and those that end.
+fn part(changes: Vec<apply::Change>) -> (Vec<crate::datom::Row>, Vec<crate::datom::Row>) {
+    let (mut opened, mut closed) = (Vec::with_capacity(changes.len()), Vec::new());
+    for change in changes {
+        if change.added { &mut opened } else { &mut closed }.push(change.row);
+    }
+    (opened, closed)
+}
+
+/// Fills in when the transaction happens: what the tx-data says, else `now`, but after the transaction before.
+fn set_instant(context: Context<'_>, facts: &mut [Fact], now: i64) -> Result<i64> {
+    let last = context.snapshot.last_instant;
+    let mut said = None;
+    for fact in facts.iter().skip(1).filter(|fact| fact.a == builtin::TX_INSTANT) {
+        let refuse = |message: String| {
+            context.locate(fact.op, Error::new(ErrorKind::Transact, "transact/tx-instant", message))
+        };
+        match (&fact.v, &fact.what) {
+            (Value::Instant(instant), What::Add) if fact.e == context.t => {
+                if *instant <= last {
+                    let message = format!(
+                        ":db/txInstant must lie after that of the last transaction, {}; got {}",
+                        crate::edn::inst::format(last),
+                        crate::edn::inst::format(*instant)
+                    );
+                    return Err(refuse(message));
+                }
+                said = Some(*instant);
+            }
+            _ => return Err(refuse(":db/txInstant can be asserted of the current transaction only".to_owned())),
+        }
+    }
+    let instant = said.unwrap_or(now.max(last.saturating_add(1)));
+    if let Some(first) = facts.first_mut() {
+        first.v = Value::Instant(instant);
+    }
+    Ok(instant)
+}
+
+fn tx_meta(schema: &crate::schema::Schema, facts: &[Fact]) -> Vec<(Keyword, Value)> {
+    let said = facts.iter().take_while(|fact| fact.op == META);
+    said.filter_map(|fact| Some((schema.get(fact.a)?.ident, fact.v.clone()))).collect()
+}

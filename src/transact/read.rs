@@ -1,0 +1,184 @@
+//! Tx-data from forms. What a form means as a value is left open: that depends on the attribute.
+
+use crate::datom::Value;
+use crate::db::EntityRef;
+use crate::edn::{self, Form, FormKind, Keyword};
+use crate::error::{Error, ErrorKind, Result};
+
+use super::input::{Entity, Given, Op, Subject, TempId, TxData};
+
+/// Deepest nesting of entity maps.
+pub(super) const MAX_DEPTH: usize = 128;
+
+const KNOWN: &str = ":db/add, :db/retract, :db/retractAttribute, :db/retractEntity, :db/cas (the last three also with \
+                     the namespace db.fn)";
+
+pub(super) fn text(text: &str) -> Result<TxData> {
+    let mut data = Reader { text: Some(text) }.tx_data(&edn::read(text)?)?;
+    data.source.text = Some(text.into());
+    Ok(data)
+}
+
+pub(super) fn form(form: &Form) -> Result<TxData> {
+    Reader { text: None }.tx_data(form)
+}
+
+struct Reader<'t> {
+    text: Option<&'t str>,
+}
+
+impl Reader<'_> {
+    fn tx_data(&self, form: &Form) -> Result<TxData> {
+        let (items, meta) = match &form.kind {
+            FormKind::Map(pairs) => self.parts(form, pairs)?,
+            _ => (form, None),
+        };
+        let items = items.items().ok_or_else(|| {
+            let message = format!("tx-data is a vector of operations, or a map with :tx-data; got {}", items.kind_name());
+            self.wrong(items, message)
+        })?;
+        let mut data = TxData::default();
+        for (i, item) in items.iter().enumerate().filter(|(_, item)| !item.is_nil()) {
+            let op = self.op(item).map_err(|error| error.context(format_args!("operation {i} of the tx-data")))?;
+            data.ops.push(op);
+            data.source.places.push((i as u32, item.span));
+        }
+        if let Some(meta) = meta {
+            data.meta = self.entity(meta, 0).map_err(|error| error.context(":tx-meta"))?;
+            if data.meta.id.is_some() {
+                return Err(self.wrong(meta, ":tx-meta is about the transaction and takes no :db/id".to_owned()));
+            }
+        }
+        Ok(data)
+    }
+
+    /// The two parts of the map form.
+    fn parts<'f>(&self, form: &'f Form, pairs: &'f [(Form, Form)]) -> Result<(&'f Form, Option<&'f Form>)> {
+        let (mut data, mut meta) = (None, None);
+        for (key, value) in pairs {
+            match key.as_keyword().map(Keyword::as_str) {
+                Some("tx-data") => data = Some(value),
+                Some("tx-meta") if value.is_nil() => {}
+                Some("tx-meta") => meta = Some(value),
+                _ => return Err(self.wrong(key, format!("the keys are :tx-data and :tx-meta, got {key}"))),
+            }
+        }
+        let data = data.ok_or_else(|| self.wrong(form, "the map form of tx-data needs the key :tx-data".to_owned()))?;
+        Ok((data, meta))
+    }
+
+    fn op(&self, form: &Form) -> Result<Op> {
+        if matches!(form.kind, FormKind::Map(_)) {
+            return Ok(Op::Entity(self.entity(form, 0)?));
+        }
+        let Some((name, arguments)) = form.items().and_then(<[Form]>::split_first) else {
+            let message = format!("an operation is a map or a vector that begins with its name, got {}", form.kind_name());
+            return Err(self.wrong(form, message));
+        };
+        let name_text = name.as_keyword().map_or("", Keyword::as_str);
+        match (name_text, arguments) {
+            ("db/add", [e, a, v]) => {
+                Ok(Op::Add { e: self.subject(e)?, a: self.attribute(a)?, v: self.value(v)? })
+            }
+            ("db/retract", [e, a]) => Ok(Op::Retract { e: self.subject(e)?, a: self.attribute(a)?, v: None }),
+            ("db/retract", [e, a, v]) => {
+                Ok(Op::Retract { e: self.subject(e)?, a: self.attribute(a)?, v: Some(self.value(v)?) })
+            }
+            ("db/retractAttribute" | "db.fn/retractAttribute", [e, a]) => {
+                Ok(Op::RetractAttribute { e: self.subject(e)?, a: self.attribute(a)? })
+            }
+            ("db/retractEntity" | "db.fn/retractEntity", [e]) => Ok(Op::RetractEntity { e: self.subject(e)? }),
+            ("db/cas" | "db.fn/cas", [e, a, old, new]) => {
+                let old = if old.is_nil() { None } else { Some(self.value(old)?) };
+                Ok(Op::Cas { e: self.subject(e)?, a: self.attribute(a)?, old, new: self.value(new)? })
+            }
+            (
+                "db/add" | "db/retract" | "db/retractAttribute" | "db.fn/retractAttribute" | "db/retractEntity"
+                | "db.fn/retractEntity" | "db/cas" | "db.fn/cas",
+                _,
+            ) => Err(self.wrong(form, format!("{name} does not take {} arguments", arguments.len()))),
+            _ => Err(self.wrong(form, format!("unknown operation {name}; known are {KNOWN}, and entity maps"))),
+        }
+    }
+
+    fn attribute(&self, form: &Form) -> Result<Keyword> {
+        form.as_keyword()
+            .ok_or_else(|| self.wrong(form, format!("an attribute is a keyword, got {}", form.kind_name())))
+    }
+
+    fn subject(&self, form: &Form) -> Result<Subject> {
+        match &form.kind {
+            FormKind::Int(n) => Ok(Subject::from(*n)),
+            FormKind::Str(text) => Ok(TempId::named(text.clone()).into()),
+            FormKind::Keyword(k) if k.as_str() == "db/current-tx" => Ok(TempId::CurrentTx.into()),
+            FormKind::Tagged(tag, inner) if tag.as_str() == "db/id" => self.partitioned(form, inner),
+            _ => EntityRef::from_form(form).map(Subject::Entity).map_err(|error| self.place(form, error)),
+        }
+    }
+
+    /// `#db/id [partition -1]`: partitions are not kept apart.
+    fn partitioned(&self, form: &Form, inner: &Form) -> Result<Subject> {
+        match inner.items() {
+            Some([_, Form { kind: FormKind::Int(n @ ..=0), .. }]) => Ok(Subject::from(*n)),
+            _ => Err(self.wrong(form, "#db/id is written #db/id [partition -1], with a number of its own".to_owned())),
+        }
+    }
+
+    fn entity(&self, form: &Form, depth: usize) -> Result<Entity> {
+        let pairs = form.pairs().ok_or_else(|| {
+            self.wrong(form, format!("a map of attributes and values was wanted, got {}", form.kind_name()))
+        })?;
+        if depth > MAX_DEPTH {
+            let message = format!("entity maps are nested deeper than {MAX_DEPTH}");
+            return Err(self.place(form, Error::new(ErrorKind::Limit, "transact/depth", message)));
+        }
+        let mut entity = Entity { id: None, attributes: Vec::with_capacity(pairs.len()) };
+        for (key, value) in pairs {
+            let key = self.attribute(key)?;
+            match key.as_str() {
+                "db/id" => entity.id = Some(self.subject(value)?),
+                // What Datomic's schemas say of their installation tells nothing here.
+                "db.install/_attribute" => {}
+                _ => entity.attributes.push((key, self.nested_value(value, depth)?)),
+            }
+        }
+        Ok(entity)
+    }
+
+    fn value(&self, form: &Form) -> Result<Given> {
+        self.nested_value(form, 0)
+    }
+
+    fn nested_value(&self, form: &Form, depth: usize) -> Result<Given> {
+        match &form.kind {
+            FormKind::Map(_) => Ok(Given::Nested(self.entity(form, depth + 1)?)),
+            FormKind::Vector(items) | FormKind::List(items) | FormKind::Set(items) if items.iter().any(needs_entity) => {
+                Ok(Given::Many(items.iter().map(|item| self.nested_value(item, depth)).collect::<Result<_>>()?))
+            }
+            FormKind::Tagged(tag, inner) if tag.as_str() == "db/id" => Ok(Given::Entity(self.partitioned(form, inner)?)),
+            _ => Value::from_form(form)
+                .map(Given::Value)
+                .ok_or_else(|| self.wrong(form, format!("a value was wanted, got the unknown tagged element {form}"))),
+        }
+    }
+
+    fn wrong(&self, form: &Form, message: String) -> Error {
+        self.place(form, Error::new(ErrorKind::Transact, "transact/syntax", message))
+    }
+
+    fn place(&self, form: &Form, error: Error) -> Error {
+        match self.text {
+            Some(text) => error.at(form.span, text),
+            None => error,
+        }
+    }
+}
+
+/// Whether the member of a collection is an entity whatever the attribute.
+fn needs_entity(form: &Form) -> bool {
+    match &form.kind {
+        FormKind::Map(_) => true,
+        FormKind::Tagged(tag, _) => tag.as_str() == "db/id",
+        _ => false,
+    }
+}

@@ -1,0 +1,116 @@
+//! Resolve: ids, idents, lookup refs and tempids become ids, or places of ids to be found. Idents and lookup refs mean
+//! what they mean in the database before the transaction.
+
+use crate::datom::{Cut, EntityId, Key, Order, TX0, Value};
+use crate::db::{EntityRef, Snapshot};
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::Direction;
+use crate::schema::builtin;
+
+use super::check::{convert, shorten};
+use super::expand::Expander;
+use super::fact::Context;
+use super::input::{Subject, TempId};
+
+/// How far an id may lie above every id before: what is skipped is never given out.
+const MAX_JUMP: u64 = 1 << 32;
+
+/// Deepest nesting of lookup refs in lookup refs.
+const MAX_LOOKUPS: usize = 8;
+
+impl Expander<'_> {
+    /// The id of an entity that must be, or the place of a tempid.
+    pub(super) fn subject(&mut self, subject: &Subject) -> Result<u64> {
+        match subject {
+            Subject::Temp(TempId::CurrentTx) => Ok(self.context.t),
+            Subject::Temp(tempid) => Ok(self.out.temps.named(tempid)),
+            Subject::Entity(EntityRef::Ident(ident)) if ident.as_str() == "db/current-tx" => Ok(self.context.t),
+            Subject::Entity(entity) => self.lookup(entity, 0)?.ok_or_else(|| missing(entity)),
+        }
+    }
+
+    /// The id of an entity, or `None` where an ident or a lookup ref names none.
+    pub(super) fn lookup(&mut self, entity: &EntityRef, depth: usize) -> Result<Option<u64>> {
+        let (a, v) = match entity {
+            EntityRef::Id(id) => {
+                check_id(self.context, *id)?;
+                if !id.is_transaction() {
+                    self.out.max_named = self.out.max_named.max(id.0);
+                }
+                return Ok(Some(id.0));
+            }
+            EntityRef::Ident(ident) => (builtin::IDENT, Value::Keyword(*ident)),
+            EntityRef::Lookup(ident, value) => {
+                let Some(attribute) = self.out.schema.attribute(*ident) else { return Err(self.unknown(*ident)) };
+                if attribute.unique.is_none() {
+                    let message = format!(
+                        "a lookup ref wants an attribute that is :db/unique; {ident} is not: [{ident} {}]",
+                        shorten(value)
+                    );
+                    return Err(Error::new(ErrorKind::Transact, "lookup-ref/unique", message));
+                }
+                let attribute = std::sync::Arc::clone(attribute);
+                let value = match (attribute.is_ref(), value) {
+                    (false, value) => convert(&attribute, value.clone())?,
+                    (true, value) => match self.lookup_target(value, depth)? {
+                        Some(id) => Value::Ref(EntityId(id)),
+                        None => return Ok(None),
+                    },
+                };
+                (attribute.id, value)
+            }
+        };
+        let key = Key { a: Some(a), v: Some(v), ..Key::default() };
+        Ok(holder(self.context.snapshot, key)?)
+    }
+
+    /// The entity that is the value of a lookup ref.
+    fn lookup_target(&mut self, value: &Value, depth: usize) -> Result<Option<u64>> {
+        let entity = match value {
+            Value::Ref(id) => EntityRef::Id(*id),
+            Value::Long(n @ 1..) => EntityRef::Id(EntityId(*n as u64)),
+            Value::Keyword(ident) => EntityRef::Ident(*ident),
+            Value::Tuple(members) if depth < MAX_LOOKUPS => match &**members {
+                [Value::Keyword(a), v] => EntityRef::Lookup(*a, v.clone()),
+                _ => return Err(bad_lookup(value)),
+            },
+            _ => return Err(bad_lookup(value)),
+        };
+        self.lookup(&entity, depth + 1)
+    }
+}
+
+/// The entity of the first current fact with that attribute and value.
+pub(super) fn holder(snapshot: &Snapshot, key: Key) -> Result<Option<u64>> {
+    let (from, to) = (Cut::before(key.clone()), Cut::after(key));
+    let mut cursor = snapshot.index(Order::Avet).cursor(Some(&from), Some(&to), Direction::Forward)?;
+    Ok(cursor.next()?.map(|chunk| chunk.columns.e.get(chunk.start)))
+}
+
+fn check_id(context: Context<'_>, id: EntityId) -> Result<()> {
+    let max = context.snapshot.max_eid.0;
+    let message = if id.0 == 0 || id > EntityId::MAX {
+        format!("an entity id lies between 1 and {}, got {id}", EntityId::MAX)
+    } else if id.is_transaction() && (id.0 == TX0 || id.0 > context.t) {
+        format!("{id} lies among the ids of transactions, and there is no such transaction")
+    } else if !id.is_transaction() && id.0 > max.saturating_add(MAX_JUMP) {
+        format!("the entity id {id} lies more than {MAX_JUMP} above the largest so far, {max}")
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorKind::Transact, "transact/entity-id", message))
+}
+
+pub(super) fn missing(entity: &EntityRef) -> Error {
+    let name = match entity {
+        EntityRef::Id(id) => id.to_string(),
+        EntityRef::Ident(ident) => ident.to_string(),
+        EntityRef::Lookup(attribute, value) => format!("[{attribute} {}]", shorten(value)),
+    };
+    Error::new(ErrorKind::Transact, "entity-id/missing", format!("nothing found for the entity {name}"))
+}
+
+fn bad_lookup(value: &Value) -> Error {
+    let message = format!("an entity was wanted as the value of a lookup ref, got {}", shorten(value));
+    Error::new(ErrorKind::Transact, "lookup-ref/syntax", message)
+}

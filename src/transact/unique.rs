@@ -1,0 +1,68 @@
+//! Uniqueness: after the transaction no value of a unique attribute belongs to two entities.
+
+use hashbrown::HashSet;
+
+use crate::datom::{AttrId, Key, Order};
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::{Schema, Unique};
+
+use super::apply::Change;
+use super::check::shorten;
+use super::fact::{Context, Fact};
+use super::probe::Probe;
+
+/// `sole` says of facts that nobody else can have their value; it may be empty.
+pub(super) fn check(
+    context: Context<'_>,
+    schema: &Schema,
+    facts: &[Fact],
+    sole: &[bool],
+    changes: &[Change],
+) -> Result<()> {
+    let is_unique = |a: AttrId| schema.get(a).is_some_and(|attribute| attribute.unique.is_some());
+    let added = || changes.iter().filter(|change| change.added);
+    let open: HashSet<AttrId> = added()
+        .filter(|change| !sole.get(change.fact as usize).copied().unwrap_or(false) && is_unique(change.row.a))
+        .map(|change| change.row.a)
+        .collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let mut claims: Vec<&Change> = added().filter(|change| open.contains(&change.row.a)).collect();
+    claims.sort_by(|x, y| x.row.a.cmp(&y.row.a).then_with(|| x.row.v.cmp(&y.row.v)));
+    let gone: HashSet<(u64, AttrId, &crate::datom::Value)> = changes
+        .iter()
+        .filter(|change| !change.added && open.contains(&change.row.a))
+        .map(|change| (change.row.e, change.row.a, &change.row.v))
+        .collect();
+    let mut probe = Probe::new(&**context.snapshot.index(Order::Avet));
+    for group in claims.chunk_by(|x, y| x.row.a == y.row.a && x.row.v == y.row.v) {
+        let [first, rest @ ..] = group else { continue };
+        if let Some(second) = rest.first() {
+            return Err(clash(context, schema, facts, second, first.row.e));
+        }
+        let key = Key { a: Some(first.row.a), v: Some(first.row.v.clone()), ..Key::default() };
+        match probe.first(&key)? {
+            Some(row) if row.e != first.row.e && !gone.contains(&(row.e, row.a, &row.v)) => {
+                return Err(clash(context, schema, facts, first, row.e));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn clash(context: Context<'_>, schema: &Schema, facts: &[Fact], change: &Change, holder: u64) -> Error {
+    let fact = &facts[change.fact as usize];
+    let attribute = schema.get(change.row.a);
+    let ident = attribute.map(|attribute| attribute.ident.to_string()).unwrap_or_default();
+    let (e, v) = (change.row.e, shorten(&change.row.v));
+    // A map with an id and an identity value names its entity twice.
+    let is_upsert = fact.map && attribute.is_some_and(|attribute| attribute.unique == Some(Unique::Identity));
+    let (code, message) = if is_upsert {
+        ("transact/upsert", format!("conflicting upsert: [{ident} {v}] belongs to entity {holder}, the map is about {e}"))
+    } else {
+        ("transact/unique", format!("{ident} is unique: entity {e} cannot have {v}, which belongs to entity {holder}"))
+    };
+    context.locate(fact.op, Error::new(ErrorKind::Transact, code, message))
+}
