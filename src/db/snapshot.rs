@@ -118,7 +118,8 @@ impl Snapshot {
                 return Vec::new();
             }
             let mut kept = Membership::new(|a| {
-                belongs(order, &changes.schema, a) && changes.schema.get(a).is_none_or(|attribute| !attribute.no_history)
+                belongs(order, &changes.schema, a)
+                    && changes.schema.get(a).is_none_or(|attribute| !attribute.no_history)
             });
             return changes.closed.iter().filter(|row| kept.has(row.a)).map(|row| (row, Edit::Insert)).collect();
         }

@@ -14,7 +14,7 @@ mod medium;
 mod reader;
 mod writer;
 
-pub(crate) use entry::{Entry, LogPosition, Transaction};
+pub(crate) use entry::{LogPosition, Transaction};
 pub(crate) use reader::{LogReader, Tail};
 pub(crate) use writer::LogWriter;
 

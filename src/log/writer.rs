@@ -34,11 +34,6 @@ impl LogWriter {
         self.position
     }
 
-    /// The session of this writer.
-    pub fn session(&self) -> u128 {
-        self.session
-    }
-
     /// Makes transactions durable as one entry.
     ///
     /// # Errors

@@ -95,13 +95,11 @@ pub(crate) fn define(
         }
     }
     if flexibility == SchemaFlexibility::Write {
-        let missing: Vec<_> = [
-            (attribute.value_type.is_none(), ":db/valueType"),
-            (!has_cardinality, ":db/cardinality"),
-        ]
-        .into_iter()
-        .filter_map(|(absent, key)| absent.then_some(key))
-        .collect();
+        let missing: Vec<_> =
+            [(attribute.value_type.is_none(), ":db/valueType"), (!has_cardinality, ":db/cardinality")]
+                .into_iter()
+                .filter_map(|(absent, key)| absent.then_some(key))
+                .collect();
         if !missing.is_empty() {
             return Err(refuse(format!("the definition of {ident} is incomplete: {} missing", missing.join(" and "))));
         }

@@ -121,7 +121,8 @@ impl Apply<'_> {
     ) -> Result<()> {
         let key = Key { e: Some(e), a: Some(a), ..Key::default() };
         let rows = if is_new { Vec::new() } else { self.stored.all(&key)? };
-        let mut held: Vec<Held> = rows.into_iter().map(|row| Held { v: row.v.clone(), row: Some(row), fact: 0 }).collect();
+        let mut held: Vec<Held> =
+            rows.into_iter().map(|row| Held { v: row.v.clone(), row: Some(row), fact: 0 }).collect();
         let mut closed: HashMap<Value, (Row, u32)> = HashMap::new();
         let many = attribute.is_some_and(Attribute::is_many);
         let end = |gone: Held, fact: u32, closed: &mut HashMap<Value, (Row, u32)>| {

@@ -19,8 +19,7 @@ pub(super) fn cascade(context: Context<'_>, schema: &Schema, facts: Vec<Fact>) -
     let mut refs: Vec<AttrId> = schema.attributes().into_iter().filter(|a| a.is_ref()).map(|a| a.id).collect();
     refs.sort_unstable();
     let out = Vec::with_capacity(facts.len());
-    let mut cascade =
-        Cascade { context, schema, refs, out, of_entity: HashMap::new(), to_entity: HashMap::new() };
+    let mut cascade = Cascade { context, schema, refs, out, of_entity: HashMap::new(), to_entity: HashMap::new() };
     for fact in facts {
         match fact.what {
             What::RetractEntity => cascade.retract_entities(vec![fact.e], fact.op)?,
@@ -75,8 +74,7 @@ impl Cascade<'_> {
                 continue;
             }
             let schema = self.schema;
-            let mut components =
-                self.components(e, |a| schema.get(a).is_some_and(|attribute| attribute.component))?;
+            let mut components = self.components(e, |a| schema.get(a).is_some_and(|attribute| attribute.component))?;
             components.reverse();
             for a in self.attributes(e)? {
                 self.retract(e, a, None, op);

@@ -51,11 +51,7 @@ fn to_type(value_type: ValueType, value: Value) -> std::result::Result<Value, Va
         | (T::DoubleArray, v @ Value::DoubleArray(_)) => v,
         (
             T::Number,
-            v @ (Value::Long(_)
-            | Value::Double(_)
-            | Value::Float(_)
-            | Value::BigInt(_)
-            | Value::BigDec(_)),
+            v @ (Value::Long(_) | Value::Double(_) | Value::Float(_) | Value::BigInt(_) | Value::BigDec(_)),
         ) => v,
         (T::Long, Value::BigInt(n)) => n.to_i64().map(Value::Long).ok_or(Value::BigInt(n))?,
         (T::BigInt, Value::Long(n)) => Value::BigInt(Arc::new(BigInt::from(n))),
@@ -132,9 +128,8 @@ fn tuple(attribute: &Attribute, shape: &TupleShape, value: Value) -> Result<Valu
     };
     let member = |(i, (value_type, v)): (usize, (ValueType, &Value))| match v {
         Value::Nil => Ok(Value::Nil),
-        v => to_type(value_type, v.clone()).map_err(|got| {
-            mismatch(attribute, value_type, &got).context(format_args!("member {i} of the tuple"))
-        }),
+        v => to_type(value_type, v.clone())
+            .map_err(|got| mismatch(attribute, value_type, &got).context(format_args!("member {i} of the tuple"))),
     };
     let wrong = |wanted: String| {
         let message = format!("{}: a tuple of {wanted} was wanted, got {}", attribute.ident, members.len());

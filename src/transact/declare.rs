@@ -223,10 +223,9 @@ fn meet(after: &Snapshot, old: &Attribute, demand: Demand) -> Result<()> {
             Ok(())
         }
         Demand::SingleValues => match neighbours(after, Order::Aevt, old.id, |x, y| x.e == y.e)? {
-            Some((x, _)) => refuse(format!(
-                "{ident}: :db/cardinality cannot become one while entity {} has several values",
-                x.e
-            )),
+            Some((x, _)) => {
+                refuse(format!("{ident}: :db/cardinality cannot become one while entity {} has several values", x.e))
+            }
             None => Ok(()),
         },
         Demand::DistinctValues => match neighbours(after, Order::Avet, old.id, |x, y| x.v == y.v)? {

@@ -173,9 +173,7 @@ impl Expander<'_> {
         match given {
             Given::Value(value) if attribute.is_ref() => self.target(attribute, value),
             Given::Value(value) => convert(attribute, value),
-            Given::Entity(subject) if attribute.is_ref() => {
-                Ok(Value::Ref(EntityId(self.subject(&subject)?)))
-            }
+            Given::Entity(subject) if attribute.is_ref() => Ok(Value::Ref(EntityId(self.subject(&subject)?))),
             Given::Entity(_) | Given::Nested(_) => {
                 let message = format!("{}: an entity is a value of :db.type/ref attributes only", attribute.ident);
                 Err(Error::new(ErrorKind::Transact, "transact/schema", message))

@@ -168,9 +168,8 @@ fn set_instant(context: Context<'_>, facts: &mut [Fact], now: i64) -> Result<i64
     let last = context.snapshot.last_instant;
     let mut said = None;
     for fact in facts.iter().skip(1).filter(|fact| fact.a == builtin::TX_INSTANT) {
-        let refuse = |message: String| {
-            context.locate(fact.op, Error::new(ErrorKind::Transact, "transact/tx-instant", message))
-        };
+        let refuse =
+            |message: String| context.locate(fact.op, Error::new(ErrorKind::Transact, "transact/tx-instant", message));
         match (&fact.v, &fact.what) {
             (Value::Instant(instant), What::Add) if fact.e == context.t => {
                 if *instant <= last {

@@ -34,7 +34,8 @@ impl Reader<'_> {
             _ => (form, None),
         };
         let items = items.items().ok_or_else(|| {
-            let message = format!("tx-data is a vector of operations, or a map with :tx-data; got {}", items.kind_name());
+            let message =
+                format!("tx-data is a vector of operations, or a map with :tx-data; got {}", items.kind_name());
             self.wrong(items, message)
         })?;
         let mut data = TxData::default();
@@ -72,14 +73,13 @@ impl Reader<'_> {
             return Ok(Op::Entity(self.entity(form, 0)?));
         }
         let Some((name, arguments)) = form.items().and_then(<[Form]>::split_first) else {
-            let message = format!("an operation is a map or a vector that begins with its name, got {}", form.kind_name());
+            let message =
+                format!("an operation is a map or a vector that begins with its name, got {}", form.kind_name());
             return Err(self.wrong(form, message));
         };
         let name_text = name.as_keyword().map_or("", Keyword::as_str);
         match (name_text, arguments) {
-            ("db/add", [e, a, v]) => {
-                Ok(Op::Add { e: self.subject(e)?, a: self.attribute(a)?, v: self.value(v)? })
-            }
+            ("db/add", [e, a, v]) => Ok(Op::Add { e: self.subject(e)?, a: self.attribute(a)?, v: self.value(v)? }),
             ("db/retract", [e, a]) => Ok(Op::Retract { e: self.subject(e)?, a: self.attribute(a)?, v: None }),
             ("db/retract", [e, a, v]) => {
                 Ok(Op::Retract { e: self.subject(e)?, a: self.attribute(a)?, v: Some(self.value(v)?) })
@@ -93,8 +93,14 @@ impl Reader<'_> {
                 Ok(Op::Cas { e: self.subject(e)?, a: self.attribute(a)?, old, new: self.value(new)? })
             }
             (
-                "db/add" | "db/retract" | "db/retractAttribute" | "db.fn/retractAttribute" | "db/retractEntity"
-                | "db.fn/retractEntity" | "db/cas" | "db.fn/cas",
+                "db/add"
+                | "db/retract"
+                | "db/retractAttribute"
+                | "db.fn/retractAttribute"
+                | "db/retractEntity"
+                | "db.fn/retractEntity"
+                | "db/cas"
+                | "db.fn/cas",
                 _,
             ) => Err(self.wrong(form, format!("{name} does not take {} arguments", arguments.len()))),
             _ => Err(self.wrong(form, format!("unknown operation {name}; known are {KNOWN}, and entity maps"))),
@@ -152,10 +158,14 @@ impl Reader<'_> {
     fn nested_value(&self, form: &Form, depth: usize) -> Result<Given> {
         match &form.kind {
             FormKind::Map(_) => Ok(Given::Nested(self.entity(form, depth + 1)?)),
-            FormKind::Vector(items) | FormKind::List(items) | FormKind::Set(items) if items.iter().any(needs_entity) => {
+            FormKind::Vector(items) | FormKind::List(items) | FormKind::Set(items)
+                if items.iter().any(needs_entity) =>
+            {
                 Ok(Given::Many(items.iter().map(|item| self.nested_value(item, depth)).collect::<Result<_>>()?))
             }
-            FormKind::Tagged(tag, inner) if tag.as_str() == "db/id" => Ok(Given::Entity(self.partitioned(form, inner)?)),
+            FormKind::Tagged(tag, inner) if tag.as_str() == "db/id" => {
+                Ok(Given::Entity(self.partitioned(form, inner)?))
+            }
             _ => Value::from_form(form)
                 .map(Given::Value)
                 .ok_or_else(|| self.wrong(form, format!("a value was wanted, got the unknown tagged element {form}"))),

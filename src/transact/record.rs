@@ -49,6 +49,23 @@ impl TxRecord {
         }
     }
 
+    /// The bytes that the log keeps.
+    ///
+    /// # Errors
+    /// `Internal`, for a record that cannot be encoded.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        postcard::to_stdvec(self)
+            .map_err(|e| Error::new(ErrorKind::Internal, "log/encode", "a transaction cannot be encoded").caused_by(e))
+    }
+
+    /// The inverse of [`encode`](Self::encode).
+    ///
+    /// # Errors
+    /// `Corrupt` for bytes that it does not make.
+    pub fn decode(bytes: &[u8]) -> Result<TxRecord> {
+        postcard::from_bytes(bytes).map_err(|e| damaged("it cannot be decoded").caused_by(e))
+    }
+
     /// What the transaction did to `before`, the snapshot that it was made on.
     ///
     /// # Errors
@@ -58,8 +75,7 @@ impl TxRecord {
         let t = t.ok_or_else(|| damaged("it does not follow the last transaction"))?;
         let rows = |rows: &[RowRecord]| rows.iter().map(|row| row.row(t)).collect::<Result<Vec<Row>>>();
         let (opened, closed) = (rows(&self.opened)?, rows(&self.closed)?);
-        let mut interned: Vec<_> =
-            self.interned.iter().map(|(ident, id)| (Keyword::new(ident), AttrId(*id))).collect();
+        let mut interned: Vec<_> = self.interned.iter().map(|(ident, id)| (Keyword::new(ident), AttrId(*id))).collect();
         let known = interned.len();
         let schema = declare::derive(before, &mut interned, &opened, &closed)?;
         if interned.len() != known {

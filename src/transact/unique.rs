@@ -60,7 +60,10 @@ fn clash(context: Context<'_>, schema: &Schema, facts: &[Fact], change: &Change,
     // A map with an id and an identity value names its entity twice.
     let is_upsert = fact.map && attribute.is_some_and(|attribute| attribute.unique == Some(Unique::Identity));
     let (code, message) = if is_upsert {
-        ("transact/upsert", format!("conflicting upsert: [{ident} {v}] belongs to entity {holder}, the map is about {e}"))
+        (
+            "transact/upsert",
+            format!("conflicting upsert: [{ident} {v}] belongs to entity {holder}, the map is about {e}"),
+        )
     } else {
         ("transact/unique", format!("{ident} is unique: entity {e} cannot have {v}, which belongs to entity {holder}"))
     };

@@ -1,0 +1,19 @@
+//! Stored databases: what a flush writes, and how it is found again.
+//!
+//! A flush writes the nodes that have no address in packs, then the [`Commit`] record that names the index roots, then
+//! swaps the branch's [`Head`] to it. The log after the commit's position holds what came later, so opening a database
+//! is reading the head, the commit and the log's tail.
+
+mod load;
+mod nodes;
+mod record;
+mod write;
+
+pub(crate) use load::{Loaded, load, replay};
+pub(crate) use nodes::StoredNodes;
+pub(crate) use record::{Head, head_key};
+pub(crate) use write::{Provenance, create, flush, take_over};
+
+/// The format of everything that a database stores. A version reads its own number and those that `docs/file-format.md`
+/// lists; a greater number is refused with an error that says so.
+pub(crate) const FORMAT: u16 = 1;

@@ -1,0 +1,134 @@
+//! Writing: a new database, a flush, and taking over as the writer.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::nodes::Packs;
+use super::record::{Commit, Head, head_key};
+use crate::db::Snapshot;
+use crate::edn::{Form, Keyword};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::LogPosition;
+use crate::store::Store;
+
+/// What a commit says beside the snapshot itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Provenance {
+    pub config: String,
+    pub index: Keyword,
+    pub index_settings: Form,
+}
+
+/// Stores a new database with one branch. The head goes last, so that a database exists whole or not at all.
+///
+/// # Errors
+/// `Existence`, code `:db-already-exists`, and those of the store.
+pub(crate) fn create(
+    store: &Store,
+    branch: Keyword,
+    snapshot: &Snapshot,
+    provenance: &Provenance,
+    now: i64,
+) -> Result<()> {
+    if store.get(&head_key(branch), None)?.is_some() {
+        return Err(exists());
+    }
+    let (_, commit) = write_commit(store, snapshot, provenance, Vec::new(), LogPosition::START, now)?;
+    let head = Head {
+        commit: commit.id,
+        session: 0,
+        incarnation: Uuid::new_v4().as_u128(),
+        closed_at: Some(LogPosition::START),
+    };
+    if store.swap(&head_key(branch), None, head.encode(branch)?)? { Ok(()) } else { Err(exists()) }
+}
+
+fn exists() -> Error {
+    let message = "the database exists already; delete it first, or connect to it";
+    Error::new(ErrorKind::Existence, "db-already-exists", message)
+}
+
+/// Writes the nodes of `snapshot` that have no address and the commit record. Returns the snapshot with all nodes
+/// addressed.
+fn write_commit(
+    store: &Store,
+    snapshot: &Snapshot,
+    provenance: &Provenance,
+    parents: Vec<u128>,
+    log: LogPosition,
+    now: i64,
+) -> Result<(Snapshot, Commit)> {
+    let mut flushed = snapshot.clone();
+    let mut roots: [Vec<u8>; 6] = Default::default();
+    let mut packs = Packs::new(store);
+    for (index, root) in flushed.indexes.iter_mut().zip(&mut roots) {
+        let (clean, bytes) = index.flush(&mut packs)?;
+        *index = clean;
+        *root = bytes;
+    }
+    packs.finish()?;
+    let stored = |attribute: &&Arc<crate::schema::Attribute>| !attribute.is_builtin();
+    let commit = Commit {
+        id: Commit::new_id(),
+        parents,
+        created_at: now,
+        settings: snapshot.settings,
+        config: provenance.config.clone(),
+        index: provenance.index.as_str().to_owned(),
+        index_settings: provenance.index_settings.to_string(),
+        roots,
+        basis_t: snapshot.basis_t.0,
+        max_eid: snapshot.max_eid.0,
+        last_instant: snapshot.last_instant,
+        attributes: snapshot.schema.attributes().into_iter().filter(stored).map(|a| (**a).clone()).collect(),
+        log,
+    };
+    store.put(&Commit::key(commit.id), commit.encode()?)?;
+    Ok((flushed, commit))
+}
+
+/// Stores `snapshot`, whose last transaction is durable in the log before `log`, and moves the head of `branch` from
+/// `head` to it. Returns the snapshot with all nodes addressed, and the new head.
+///
+/// # Errors
+/// `Fenced` when the head belongs to another writer by now, and those of the store.
+pub(crate) fn flush(
+    store: &Store,
+    branch: Keyword,
+    head: &Head,
+    snapshot: &Snapshot,
+    provenance: &Provenance,
+    log: LogPosition,
+    closed: bool,
+    now: i64,
+) -> Result<(Snapshot, Head)> {
+    let (flushed, commit) = write_commit(store, snapshot, provenance, vec![head.commit], log, now)?;
+    let moved = Head { commit: commit.id, closed_at: closed.then_some(log), ..head.clone() };
+    move_head(store, branch, head, &moved)?;
+    Ok((flushed, moved))
+}
+
+/// Makes `session` the one that may move the head.
+///
+/// # Errors
+/// As [`flush`].
+pub(crate) fn take_over(store: &Store, branch: Keyword, head: &Head, session: u128) -> Result<Head> {
+    let taken = Head { session, closed_at: None, ..head.clone() };
+    move_head(store, branch, head, &taken)?;
+    Ok(taken)
+}
+
+fn move_head(store: &Store, branch: Keyword, from: &Head, to: &Head) -> Result<()> {
+    let key = head_key(branch);
+    if store.swap(&key, Some(&from.encode(branch)?), to.encode(branch)?)? {
+        return Ok(());
+    }
+    // The reply to an earlier try may have been lost.
+    let stands = store.get(&key, None)?.map(|bytes| Head::decode(&bytes, branch)).transpose()?;
+    if stands.as_ref() == Some(to) {
+        return Ok(());
+    }
+    let message = "another writer has moved the head of the branch since; connect again to go on";
+    Err(Error::new(ErrorKind::Fenced, "writer/fenced", message))
+}

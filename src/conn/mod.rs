@@ -1,0 +1,184 @@
+//! Connections: the moving part. A connection has a current database, a writer, and listeners.
+
+mod follow;
+mod listen;
+mod open;
+mod writer;
+
+pub use listen::ListenerId;
+pub use open::{
+    connect, connect_async, connect_in, create_database, create_database_async, create_database_in, database_exists,
+    database_exists_in, delete_database, delete_database_in,
+};
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Semaphore;
+
+use crate::db::Db;
+use crate::edn::Keyword;
+use crate::error::{Error, ErrorKind, Result};
+use crate::registry::Pool;
+use crate::store::BoxFuture;
+use crate::transact::{IntoTxData, TxReport};
+use listen::{Listeners, check_not_listening};
+use writer::Writer;
+
+/// A connection to a branch of a database.
+///
+/// Clones are the same connection, and so are connections of one registry to one branch of one store. It is `Send` and
+/// `Sync`: use it from as many threads as there are. Transactions are made one after the other; readers take a [`Db`]
+/// and are never in anybody's way.
+#[derive(Clone)]
+pub struct Connection {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    branch: Keyword,
+    read_only: bool,
+    current: Arc<RwLock<Db>>,
+    listeners: Arc<Listeners>,
+    role: Role,
+    /// Connects that were not released yet.
+    users: AtomicUsize,
+    /// Async transactions that may be on their way at once.
+    queue: Arc<Semaphore>,
+    pool: Arc<Pool>,
+    /// Takes the connection out of the registry's table.
+    forget: Box<dyn Fn() + Send + Sync>,
+}
+
+enum Role {
+    Writer(Writer),
+    /// Follows the log of a writer elsewhere.
+    Reader(Mutex<follow::Follower>),
+}
+
+impl Connection {
+    /// The current database: every transaction that was acknowledged, and none that was not. A read-only connection
+    /// shows what its last [`sync`](Self::sync) saw.
+    pub fn db(&self) -> Db {
+        self.shared.current.read().clone()
+    }
+
+    /// The branch that the connection is to.
+    pub fn branch(&self) -> Keyword {
+        self.shared.branch
+    }
+
+    /// Makes a transaction and waits until it is durable. `tx_data` is EDN text, a form, or entities and operations made
+    /// in Rust; see `docs/transactions.md`.
+    ///
+    /// # Errors
+    /// `Transact` or `Syntax` when the tx-data breaks a rule: nothing was written. `Fenced` when another writer took
+    /// over, `Storage` when the log could not be written: the writer stops; the transaction is not visible here, and
+    /// whether it is in the log shows when the database is opened again. `Closed` after release, after such an error, on
+    /// a read-only connection, and inside a listener.
+    pub fn transact(&self, tx_data: impl IntoTxData) -> Result<Arc<TxReport>> {
+        check_not_listening()?;
+        let span = tracing::debug_span!("transact", branch = %self.shared.branch);
+        let _entered = span.enter();
+        self.writer()?.transact(tx_data.into_tx_data()?)
+    }
+
+    /// [`transact`](Self::transact) as a future, for any executor. At most `:queue-size` of them are on their way; the
+    /// next wait their turn. Dropping the future does not take the transaction back.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn transact_async(&self, tx_data: impl IntoTxData) -> BoxFuture<'static, Result<Arc<TxReport>>> {
+        let data = tx_data.into_tx_data();
+        let this = self.clone();
+        Box::pin(async move {
+            let data = data?;
+            let permit = Arc::clone(&this.shared.queue).acquire_owned().await.map_err(|_| released())?;
+            let pool = Arc::clone(&this.shared.pool);
+            pool.run(move || {
+                let _permit = permit;
+                this.writer()?.transact(data)
+            })
+            .await
+        })
+    }
+
+    /// Tells `listener` of every transaction once it is durable and visible, in order. It runs on the thread of some
+    /// caller of [`transact`](Self::transact), who waits for it.
+    pub fn listen(&self, listener: impl Fn(&TxReport) + Send + Sync + 'static) -> ListenerId {
+        self.shared.listeners.add(Arc::new(listener))
+    }
+
+    /// Takes a listener off; whether it was there.
+    pub fn unlisten(&self, listener: ListenerId) -> bool {
+        self.shared.listeners.remove(listener)
+    }
+
+    /// Brings a read-only connection up to date with the log and gives the database. On a writing connection it is
+    /// [`db`](Self::db).
+    ///
+    /// # Errors
+    /// Those of reading the store.
+    pub fn sync(&self) -> Result<Db> {
+        if let Role::Reader(follower) = &self.shared.role {
+            let db = follower.lock().follow()?;
+            *self.shared.current.write() = db;
+        }
+        Ok(self.db())
+    }
+
+    /// Stores the indexes now instead of when the log has grown enough or at release. What was acknowledged is durable
+    /// without it.
+    ///
+    /// # Errors
+    /// Those of the store; the writer stops then.
+    pub fn flush(&self) -> Result<()> {
+        check_not_listening()?;
+        self.writer()?.flush_now()
+    }
+
+    /// Lets go of the connection. The last of those who connected flushes the indexes, closes the log and gives up the
+    /// right to write. A connection that is dropped instead loses nothing, but the next open has to replay the log.
+    ///
+    /// # Errors
+    /// Those of the flush. The connection is released all the same; what was acknowledged is in the log.
+    pub fn release(&self) -> Result<()> {
+        check_not_listening()?;
+        let before = self.shared.users.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
+        if before != Ok(1) {
+            return Ok(());
+        }
+        (self.shared.forget)();
+        self.shared.queue.close();
+        match &self.shared.role {
+            Role::Writer(writer) => writer.close(),
+            Role::Reader(_) => Ok(()),
+        }
+    }
+
+    fn writer(&self) -> Result<&Writer> {
+        if self.shared.users.load(Ordering::Acquire) == 0 {
+            return Err(released());
+        }
+        match &self.shared.role {
+            Role::Writer(writer) => Ok(writer),
+            Role::Reader(_) => {
+                let message = "the connection is read-only; connect without :read-only? true to write";
+                Err(Error::new(ErrorKind::Closed, "connection/read-only", message))
+            }
+        }
+    }
+}
+
+fn released() -> Error {
+    let message = "the connection has been released; connect again";
+    Error::new(ErrorKind::Closed, "connection-has-been-released", message)
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("branch", &self.shared.branch).field("db", &self.db()).finish()
+    }
+}

@@ -1,0 +1,257 @@
+//! From a config to a connection, and the life of databases.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::follow::Follower;
+use super::listen::Listeners;
+use super::writer::{Clock, Durable, Writer};
+use super::{Connection, Role, Shared};
+use crate::commit::{self, Provenance, StoredNodes};
+use crate::config::Config;
+use crate::db::{Db, Settings, Snapshot};
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::{NoNodes, NodeSource};
+use crate::log::{LogWriter, Tail};
+use crate::registry::{Access, Registry};
+use crate::store::{BoxFuture, Store};
+
+/// Creates a database, and its store where there is none; makes the `:initial-tx`.
+///
+/// ```
+/// use treering::{Config, connect, create_database, delete_database};
+/// let config = Config::memory("create-example");
+/// create_database(&config)?;
+/// let conn = connect(&config)?;
+/// conn.transact("[{:db/ident :name :db/valueType :db.type/string :db/cardinality :db.cardinality/one}]")?;
+/// conn.transact(r#"[{:name "Alice"}]"#)?;
+/// conn.release()?;
+/// delete_database(&config)?;
+/// # Ok::<(), treering::Error>(())
+/// ```
+///
+/// # Errors
+/// `Existence`, code `:db-already-exists`, when the store holds a database; `Config` for a config that is not usable;
+/// those of the store and of the `:initial-tx`, after which no database is left behind.
+pub fn create_database(config: &Config) -> Result<()> {
+    create_database_in(Registry::standard(), config)
+}
+
+/// [`create_database`] as a future, for any executor.
+///
+/// # Errors
+/// As there.
+pub fn create_database_async(config: &Config) -> BoxFuture<'static, Result<()>> {
+    let config = config.clone();
+    Registry::standard().pool().run(move || create_database(&config))
+}
+
+/// Connects to a database. Connections to the same branch of the same store are one; each connect wants its release.
+///
+/// # Errors
+/// `Existence`, code `:db-does-not-exist`; `Fenced`, code `:store/locked`, naming the process that writes already;
+/// `Config` when the config contradicts what the database was created with; `Corrupt` for damage.
+pub fn connect(config: &Config) -> Result<Connection> {
+    connect_in(Registry::standard(), config)
+}
+
+/// [`connect`] as a future, for any executor.
+///
+/// # Errors
+/// As there.
+pub fn connect_async(config: &Config) -> BoxFuture<'static, Result<Connection>> {
+    let config = config.clone();
+    Registry::standard().pool().run(move || connect(&config))
+}
+
+/// Whether the store of a config exists and holds a database.
+///
+/// # Errors
+/// Those of the config and of the store.
+pub fn database_exists(config: &Config) -> Result<bool> {
+    database_exists_in(Registry::standard(), config)
+}
+
+/// Deletes a database with its store. What does not exist need not be deleted.
+///
+/// # Errors
+/// `Closed`, code `:connection-not-released`, while this process is connected; `Fenced` while another one writes; those
+/// of the store.
+pub fn delete_database(config: &Config) -> Result<()> {
+    delete_database_in(Registry::standard(), config)
+}
+
+/// [`create_database`] with the kinds of a registry.
+///
+/// # Errors
+/// As there.
+pub fn create_database_in(registry: &Registry, config: &Config) -> Result<()> {
+    registry.check(config)?;
+    let initial = config.initial_tx_data()?;
+    let existed = registry.store_exists(config)?;
+    let store = registry.create_store(config)?;
+    create_in(registry, config, &store)?;
+    registry.release_store(config, store)?;
+    let Some(initial) = initial else { return Ok(()) };
+    let made = connect_in(registry, config).and_then(|conn| {
+        let made = conn.transact(&initial);
+        conn.release()?;
+        made
+    });
+    made.map(drop).map_err(|error| {
+        // A database that could not begin as asked must not be taken for one that did.
+        let undone = if existed { Ok(()) } else { delete_database_in(registry, config) };
+        let error = error.context(":initial-tx");
+        match undone {
+            Ok(()) => error,
+            Err(second) => error.caused_by(second),
+        }
+    })
+}
+
+fn create_in(registry: &Registry, config: &Config, store: &Store) -> Result<()> {
+    let config = registry.complete(config)?;
+    let keyword = config.index_kind().ok_or_else(|| unknown_index())?;
+    let kind = registry.index(keyword)?;
+    let volatile = store.capabilities().volatile;
+    let nodes: Arc<dyn NodeSource> =
+        if volatile { Arc::new(NoNodes) } else { Arc::new(StoredNodes::new(store.clone(), 0)) };
+    let settings = Settings {
+        keep_history: config.keeps_history(),
+        flexibility: config.flexibility(),
+        attribute_refs: config.has_attribute_refs(),
+    };
+    let snapshot = Snapshot::empty(settings, kind.as_ref(), &config.index_settings(), &nodes)?;
+    if volatile {
+        let name = open_name(registry, &config)?;
+        return registry.memory().create(name, config, Db::new(Arc::new(snapshot)));
+    }
+    let provenance =
+        Provenance { config: config.to_form().to_string(), index: keyword, index_settings: config.index_settings() };
+    commit::create(store, config.branch_name(), &snapshot, &provenance, system_clock())
+}
+
+/// [`connect`] with the kinds of a registry.
+///
+/// # Errors
+/// As there.
+pub fn connect_in(registry: &Registry, config: &Config) -> Result<Connection> {
+    let config = registry.complete(config)?;
+    let name = open_name(registry, &config)?;
+    let shared = registry.open().get_or_open(&name, || open_connection(registry, &config, &name))?;
+    if shared.read_only != config.is_read_only() {
+        let message = "the database is open in this process already, read-only in one place and for writing in another; \
+                       release one of the connections first";
+        return Err(Error::new(ErrorKind::Config, "config-does-not-match-existing-connections", message));
+    }
+    shared.users.fetch_add(1, Ordering::AcqRel);
+    Ok(Connection { shared })
+}
+
+fn open_connection(registry: &Registry, config: &Config, name: &str) -> Result<Arc<Shared>> {
+    let read_only = config.is_read_only();
+    let store = registry.connect_store(config, if read_only { Access::ReadOnly } else { Access::Writer })?;
+    let listeners: Arc<Listeners> = Arc::default();
+    let clock: Clock = system_clock;
+    let (current, role) = if store.capabilities().volatile {
+        let current = registry.memory().connect(name, config)?;
+        let writer = Writer::new(Arc::clone(&current), Arc::clone(&listeners), clock, None);
+        (current, Role::Writer(writer))
+    } else {
+        open_stored(registry, config, store, &listeners, clock)?
+    };
+    let open = Arc::clone(registry.open());
+    let forgotten = name.to_owned();
+    Ok(Arc::new(Shared {
+        branch: config.branch_name(),
+        read_only,
+        current,
+        listeners,
+        role,
+        users: AtomicUsize::new(0),
+        queue: Arc::new(Semaphore::new(usize::try_from(config.writer_queue_size()).unwrap_or(usize::MAX >> 4))),
+        pool: Arc::clone(registry.pool()),
+        forget: Box::new(move || open.forget(&forgotten)),
+    }))
+}
+
+fn open_stored(
+    registry: &Registry,
+    config: &Config,
+    store: Store,
+    listeners: &Arc<Listeners>,
+    clock: Clock,
+) -> Result<(Arc<RwLock<Db>>, Role)> {
+    let branch = config.branch_name();
+    let capacity = usize::try_from(config.node_cache_bytes()).unwrap_or(usize::MAX);
+    let nodes: Arc<dyn NodeSource> = Arc::new(StoredNodes::new(store.clone(), capacity));
+    let loaded = commit::load(&store, branch, &|keyword| registry.index(keyword), &nodes)?;
+    let stored = Config::from_edn(&loaded.provenance.config).map_err(|e| e.context("the stored config"))?;
+    config.matching(&stored)?;
+    if loaded.tail == Tail::Dropped {
+        tracing::warn!(%branch, "the end of the log was never acknowledged and is dropped");
+    }
+    let current = Arc::new(RwLock::new(Db::new(Arc::new(loaded.snapshot.clone()))));
+    if config.is_read_only() {
+        return Ok((current, Role::Reader(Mutex::new(Follower::new(loaded)))));
+    }
+    let session = Uuid::new_v4().as_u128();
+    let end = loaded.log.position();
+    let log = LogWriter::begin(store.clone(), loaded.head.incarnation, end, session)?;
+    let head = commit::take_over(&store, branch, &loaded.head, session)?;
+    let durable = Durable { store, branch, head, log, provenance: loaded.provenance, unflushed: 0 };
+    let writer = Writer::new(Arc::clone(&current), Arc::clone(listeners), clock, Some(durable));
+    Ok((current, Role::Writer(writer)))
+}
+
+/// [`database_exists`] with the kinds of a registry.
+///
+/// # Errors
+/// As there.
+pub fn database_exists_in(registry: &Registry, config: &Config) -> Result<bool> {
+    let config = registry.complete(config)?;
+    if !registry.store_exists(&config)? {
+        return Ok(false);
+    }
+    let store = registry.connect_store(&config, Access::ReadOnly)?;
+    let exists = if store.capabilities().volatile {
+        registry.memory().exists(&open_name(registry, &config)?)
+    } else {
+        store.get(&commit::head_key(config.branch_name()), None)?.is_some()
+    };
+    registry.release_store(&config, store)?;
+    Ok(exists)
+}
+
+/// [`delete_database`] with the kinds of a registry.
+///
+/// # Errors
+/// As there.
+pub fn delete_database_in(registry: &Registry, config: &Config) -> Result<()> {
+    let config = registry.complete(config)?;
+    let name = open_name(registry, &config)?;
+    if registry.open().get::<Shared>(&name).is_some_and(|shared| shared.users.load(Ordering::Acquire) > 0) {
+        let message = "the database is open in this process; release its connections first";
+        return Err(Error::new(ErrorKind::Closed, "connection-not-released", message));
+    }
+    registry.memory().delete(&name);
+    registry.delete_store(&config)
+}
+
+/// What a connection is found by: the store and the branch.
+fn open_name(registry: &Registry, config: &Config) -> Result<String> {
+    Ok(format!("{} {}", registry.identity(config)?, config.branch_name()))
+}
+
+fn unknown_index() -> Error {
+    Error::new(ErrorKind::Config, "config/missing", "the config names no :index and the backend has no default")
+}
+
+fn system_clock() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
