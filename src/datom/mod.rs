@@ -1,18 +1,23 @@
 //! Facts: ids, values, the orders that indexes keep, and columns of rows.
 
+pub(crate) mod codec;
 mod columns;
 mod convert;
 mod id;
+mod int_column;
 mod order;
 mod value;
+mod value_column;
 pub(crate) mod wide;
 
-pub use columns::{Columns, IntColumn, ValueColumn};
+pub use columns::Columns;
 pub use id::{AttrId, EntityId, TX0};
+pub use int_column::IntColumn;
 pub(crate) use order::compare as compare_values;
 pub use order::{Component, Cut, Key, Order, Side};
 pub(crate) use order::{class, compare, compare_numbers};
 pub use value::{Value, ValueKind, ValueRef};
+pub use value_column::ValueColumn;
 
 use std::fmt;
 

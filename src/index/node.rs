@@ -41,6 +41,16 @@ pub trait NodeSink {
     /// # Errors
     /// `Storage` where the store fails.
     fn put(&mut self, bytes: &[u8]) -> Result<Address>;
+
+    /// [`put`](Self::put) for an index that has the node in memory: the sink may put it into the cache, so that it need
+    /// not be decoded when it is read next.
+    ///
+    /// # Errors
+    /// Those of [`put`](Self::put).
+    fn put_node(&mut self, bytes: &[u8], node: Arc<dyn Node>) -> Result<Address> {
+        let _ = node;
+        self.put(bytes)
+    }
 }
 
 /// The source of an index that is never flushed.

@@ -107,7 +107,7 @@ impl Applying<'_> {
                 let end = if is_last { range.end } else { gallop(edit + 1..range.end, before_next) };
                 fresh.run.extend(old, copied..child);
                 let separator = if child == 0 { separator } else { (&old.separators, child) };
-                let node = branch.child(child, order, self.context.nodes.as_ref())?;
+                let node = branch.child(child, self.context.nodes.as_ref())?;
                 match &node {
                     Node::Leaf(columns) => {
                         self.edit_leaf(columns, edit..end, separator, last && is_last, &mut fresh)?
@@ -249,10 +249,10 @@ impl Applying<'_> {
     /// Makes one or two children of the children `left` and `left + 1`.
     fn join(&mut self, level: u8, fresh: &mut Fresh, left: usize, last: bool) -> Result<()> {
         let pair = Branch::new(level, fresh.run.slice(left..left + 2));
-        let (order, nodes) = (self.context.order, self.context.nodes.as_ref());
+        let nodes = self.context.nodes.as_ref();
         let separators = &pair.run().separators;
         let mut joined = Fresh::default();
-        match (pair.child(0, order, nodes)?, pair.child(1, order, nodes)?) {
+        match (pair.child(0, nodes)?, pair.child(1, nodes)?) {
             (Node::Leaf(x), Node::Leaf(y)) => {
                 if x.v.heap_len() + y.v.heap_len() > LEAF_BYTES {
                     return Ok(());
@@ -286,7 +286,7 @@ impl Applying<'_> {
     /// The root without levels of one branch only.
     fn shrink(&mut self, mut root: Arc<Branch>) -> Result<Arc<Branch>> {
         while root.len() == 1 && root.level() > 1 {
-            let Node::Branch(child) = root.child(0, self.context.order, self.context.nodes.as_ref())? else { break };
+            let Node::Branch(child) = root.child(0, self.context.nodes.as_ref())? else { break };
             self.novelty -= root.weight() as isize;
             // The root has no address of its own.
             if matches!(root.run().links[0], Link::Stored(_)) {

@@ -45,7 +45,7 @@ impl Checking<'_> {
         }
         for i in 0..run.len() {
             self.path.push(i);
-            let node = branch.child(i, self.context.order, self.context.nodes.as_ref())?;
+            let node = branch.child(i, self.context.nodes.as_ref())?;
             let is_last = last && i + 1 == run.len();
             let low = if i == 0 { low } else { Some((&run.separators, i)) };
             let high = if i + 1 == run.len() { high } else { Some((&run.separators, i + 1)) };
@@ -86,7 +86,7 @@ impl Checking<'_> {
     fn has_heavy_neighbour(&self, branch: &Branch, i: usize) -> Result<bool> {
         for j in [i.wrapping_sub(1), i + 1] {
             if j < branch.len() {
-                let node = branch.child(j, self.context.order, self.context.nodes.as_ref())?;
+                let node = branch.child(j, self.context.nodes.as_ref())?;
                 if matches!(node, Node::Leaf(leaf) if leaf.v.heap_len() > LEAF_BYTES / 2) {
                     return Ok(true);
                 }

@@ -93,7 +93,7 @@ impl Cursor for TreeCursor {
     fn next(&mut self) -> Result<Option<Chunk>> {
         let order = self.context.order;
         while let Some((branch, child, cut_low, cut_high)) = self.step() {
-            match branch.child(child, order, self.context.nodes.as_ref())? {
+            match branch.child(child, self.context.nodes.as_ref())? {
                 Node::Branch(branch) => self.descend(branch, cut_low, cut_high),
                 Node::Leaf(columns) => {
                     let start = match &self.low {

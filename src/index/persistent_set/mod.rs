@@ -154,7 +154,7 @@ impl Index for Tree {
         while !branch.is_empty() {
             let i = branch.child_at(*order, cut);
             rank += branch.rows_before(i);
-            match branch.child(i, *order, nodes.as_ref())? {
+            match branch.child(i, nodes.as_ref())? {
                 node::Node::Leaf(columns) => return Ok(rank + columns.position(*order, cut) as u64),
                 node::Node::Branch(child) => branch = child,
             }

@@ -159,13 +159,12 @@ impl Stored {
         Stored { address, pinned }
     }
 
-    fn load(&self, level: u8, rows: u64, order: Order, nodes: &dyn NodeSource) -> Result<Node> {
+    fn load(&self, level: u8, rows: u64, nodes: &dyn NodeSource) -> Result<Node> {
         if let Some(node) = self.pinned.get() {
             return Ok(node.clone());
         }
-        let decode = |bytes: &[u8]| -> Result<Arc<dyn index::Node>> {
-            Ok(Arc::new(super::flush::decode_node(bytes, order, level)?))
-        };
+        let decode =
+            |bytes: &[u8]| -> Result<Arc<dyn index::Node>> { Ok(Arc::new(super::flush::decode_node(bytes, level)?)) };
         let loaded: Arc<dyn std::any::Any + Send + Sync> = nodes.load(self.address, &decode)?;
         let node = loaded.downcast_ref::<Node>().ok_or_else(|| self.damaged("is not of a persistent set"))?;
         // What is in the cache may have been read for another parent, so each parent checks what it expects.
@@ -292,10 +291,10 @@ impl Branch {
         partition(0..separators.len(), |i| separators.compare(i, rows, j, order) != Ordering::Greater).saturating_sub(1)
     }
 
-    pub fn child(&self, i: usize, order: Order, nodes: &dyn NodeSource) -> Result<Node> {
+    pub fn child(&self, i: usize, nodes: &dyn NodeSource) -> Result<Node> {
         match &self.run.links[i] {
             Link::Novel(node) => Ok(node.clone()),
-            Link::Stored(stored) => stored.load(self.child_level, self.run.summaries[i].rows, order, nodes),
+            Link::Stored(stored) => stored.load(self.child_level, self.run.summaries[i].rows, nodes),
         }
     }
 

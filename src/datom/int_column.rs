@@ -1,0 +1,182 @@
+//! A column of numbers.
+
+use std::ops::Range;
+
+use super::order::Side;
+
+/// A column of unsigned integers; one value for all rows takes no room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IntColumn {
+    /// The same number in every row.
+    Constant {
+        /// The number.
+        value: u64,
+        /// How many rows.
+        len: usize,
+    },
+    /// A number for each row.
+    Plain(Vec<u64>),
+}
+
+impl Default for IntColumn {
+    fn default() -> Self {
+        IntColumn::Constant { value: 0, len: 0 }
+    }
+}
+
+impl IntColumn {
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        match self {
+            IntColumn::Constant { len, .. } => *len,
+            IntColumn::Plain(xs) => xs.len(),
+        }
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number in row `i`.
+    ///
+    /// # Panics
+    /// When `i` is not below [`len`](Self::len) and the column is plain.
+    #[inline]
+    pub fn get(&self, i: usize) -> u64 {
+        match self {
+            IntColumn::Constant { value, .. } => *value,
+            IntColumn::Plain(xs) => xs[i],
+        }
+    }
+
+    /// The numbers, where each row has its own.
+    pub fn plain(&self) -> Option<&[u64]> {
+        match self {
+            IntColumn::Constant { .. } => None,
+            IntColumn::Plain(xs) => Some(xs),
+        }
+    }
+
+    /// Appends `x`.
+    #[inline]
+    pub fn push(&mut self, x: u64) {
+        match self {
+            IntColumn::Plain(xs) => xs.push(x),
+            IntColumn::Constant { len: len @ 0, value } => {
+                *value = x;
+                *len = 1;
+            }
+            IntColumn::Constant { value, len } if *value == x => *len += 1,
+            IntColumn::Constant { .. } => self.widen().push(x),
+        }
+    }
+
+    /// Puts `x` before row `i`.
+    pub fn insert(&mut self, i: usize, x: u64) {
+        match self {
+            IntColumn::Plain(xs) => xs.insert(i, x),
+            IntColumn::Constant { value, len } if *len == 0 || *value == x => {
+                *value = x;
+                *len += 1;
+            }
+            IntColumn::Constant { .. } => self.widen().insert(i, x),
+        }
+    }
+
+    /// Removes row `i`.
+    pub fn remove(&mut self, i: usize) {
+        match self {
+            IntColumn::Plain(xs) => {
+                xs.remove(i);
+            }
+            IntColumn::Constant { len, .. } => *len -= 1,
+        }
+    }
+
+    /// Appends the rows `range` of `other`.
+    pub fn extend(&mut self, other: &IntColumn, range: Range<usize>) {
+        match other {
+            IntColumn::Plain(xs) => self.extend_plain(&xs[range]),
+            IntColumn::Constant { value, .. } => match self {
+                IntColumn::Constant { value: own, len } if *len == 0 || own == value => {
+                    *own = *value;
+                    *len += range.len();
+                }
+                _ if range.is_empty() => {}
+                _ => {
+                    let own = self.widen();
+                    own.resize(own.len() + range.len(), *value);
+                }
+            },
+        }
+    }
+
+    fn extend_plain(&mut self, xs: &[u64]) {
+        let constant = match self {
+            IntColumn::Plain(own) => return own.extend_from_slice(xs),
+            IntColumn::Constant { len: 0, .. } => xs.first().copied().unwrap_or(0),
+            IntColumn::Constant { value, .. } => *value,
+        };
+        // One pass that needs no branches to see whether the column stays as it is.
+        if xs.iter().all(|x| *x == constant) {
+            *self = IntColumn::Constant { value: constant, len: self.len() + xs.len() };
+        } else {
+            let own = self.widen();
+            own.extend_from_slice(xs);
+        }
+    }
+
+    fn widen(&mut self) -> &mut Vec<u64> {
+        if let IntColumn::Constant { value, len } = self {
+            *self = IntColumn::Plain(vec![*value; *len]);
+        }
+        match self {
+            IntColumn::Plain(xs) => xs,
+            IntColumn::Constant { .. } => unreachable!("made plain above"),
+        }
+    }
+
+    /// Where in the sorted rows `range` the number `x` would go: before or after its equals.
+    #[inline]
+    pub fn partition(&self, range: Range<usize>, x: u64, side: Side) -> usize {
+        let goes_before = |y: u64| if side == Side::Before { y < x } else { y <= x };
+        match self {
+            IntColumn::Constant { value, .. } => {
+                if goes_before(*value) {
+                    range.end
+                } else {
+                    range.start
+                }
+            }
+            IntColumn::Plain(xs) => range.start + xs[range].partition_point(|y| goes_before(*y)),
+        }
+    }
+
+    /// The least and the greatest number; `None` where there are no rows.
+    pub fn extremes(&self) -> Option<(u64, u64)> {
+        match self {
+            IntColumn::Constant { len: 0, .. } => None,
+            IntColumn::Constant { value, .. } => Some((*value, *value)),
+            IntColumn::Plain(xs) if xs.is_empty() => None,
+            IntColumn::Plain(xs) => {
+                Some(xs.iter().fold((u64::MAX, 0), |(least, most), x| (least.min(*x), most.max(*x))))
+            }
+        }
+    }
+
+    /// Makes room for `more` rows, where rows take room.
+    pub fn reserve(&mut self, more: usize) {
+        if let IntColumn::Plain(xs) = self {
+            xs.reserve(more);
+        }
+    }
+
+    /// Bytes held on the heap.
+    pub fn weight(&self) -> usize {
+        match self {
+            IntColumn::Constant { .. } => 0,
+            IntColumn::Plain(xs) => xs.capacity() * 8,
+        }
+    }
+}

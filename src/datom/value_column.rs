@@ -1,0 +1,471 @@
+//! A column of values.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use uuid::Uuid;
+
+use super::order::{Side, compare};
+use super::value::{ValueKind, ValueRef};
+use super::wide;
+
+/// A column of values. Every row has a kind and a cell of eight bytes: the value itself where the kind is inline, else
+/// the place of its bytes in one of two heaps.
+#[derive(Debug, Clone)]
+pub struct ValueColumn {
+    /// One kind for all rows, or one each.
+    kinds: Kinds,
+    cells: Vec<u64>,
+    /// Strings and URIs.
+    text: String,
+    /// Uuids, bytes, and the encoded wide kinds.
+    bytes: Vec<u8>,
+    /// Bytes of both heaps that no cell points at any more.
+    garbage: usize,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Kinds {
+    One(ValueKind),
+    Each(Vec<ValueKind>),
+}
+
+impl Default for ValueColumn {
+    fn default() -> Self {
+        ValueColumn {
+            kinds: Kinds::One(ValueKind::Nil),
+            cells: Vec::new(),
+            text: String::new(),
+            bytes: Vec::new(),
+            garbage: 0,
+        }
+    }
+}
+
+/// A cell that points at `len` bytes from `start` of a heap.
+fn pointer(start: usize, len: usize) -> u64 {
+    (start as u64) << 32 | len as u64
+}
+
+fn pointed(cell: u64) -> Range<usize> {
+    let start = (cell >> 32) as usize;
+    start..start + (cell & 0xFFFF_FFFF) as usize
+}
+
+/// Most bytes that one column keeps in a heap: cells address it with 32 bits.
+pub(crate) const MAX_HEAP: usize = u32::MAX as usize;
+
+/// The part of a heap that some cells point into.
+#[derive(Debug, Default)]
+struct HeapSpan {
+    start: usize,
+    end: usize,
+    /// The bytes pointed at; those that neighbours share counted once.
+    used: usize,
+    last: Option<u64>,
+}
+
+impl HeapSpan {
+    fn add(&mut self, cell: u64) {
+        if self.last == Some(cell) {
+            return;
+        }
+        let place = pointed(cell);
+        self.start = if self.last.is_none() { place.start } else { self.start.min(place.start) };
+        self.end = self.end.max(place.end);
+        self.used += place.len();
+        self.last = Some(cell);
+    }
+
+    fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    fn range(&self) -> Range<usize> {
+        self.start..self.end
+    }
+
+    /// Whether copying the whole part copies little that is not wanted.
+    fn is_dense(&self) -> bool {
+        self.len() <= 64 + self.used + self.used / 4
+    }
+}
+
+/// The heaps of a value column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heap {
+    Text,
+    Bytes,
+}
+
+#[inline]
+fn heap_of(kind: ValueKind) -> Option<Heap> {
+    match kind {
+        ValueKind::Str | ValueKind::Uri => Some(Heap::Text),
+        kind if kind.is_inline() => None,
+        _ => Some(Heap::Bytes),
+    }
+}
+
+impl ValueColumn {
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    /// The kind of all rows, where they have one kind.
+    pub fn kind(&self) -> Option<ValueKind> {
+        match &self.kinds {
+            Kinds::One(kind) => Some(*kind),
+            Kinds::Each(_) => None,
+        }
+    }
+
+    /// The kind of row `i`.
+    #[inline]
+    pub fn kind_at(&self, i: usize) -> ValueKind {
+        match &self.kinds {
+            Kinds::One(kind) => *kind,
+            Kinds::Each(kinds) => kinds[i],
+        }
+    }
+
+    /// The cells: values of inline kinds as [`ValueRef::cell`] tells them; for the other kinds only equality of the
+    /// cell means something: the values are equal then.
+    pub fn cells(&self) -> &[u64] {
+        &self.cells
+    }
+
+    /// The value in row `i`.
+    #[inline]
+    pub fn get(&self, i: usize) -> ValueRef<'_> {
+        let cell = self.cells[i];
+        let kind = self.kind_at(i);
+        match kind {
+            ValueKind::Str => ValueRef::Str(&self.text[pointed(cell)]),
+            ValueKind::Uri => ValueRef::Uri(&self.text[pointed(cell)]),
+            ValueKind::Bytes => ValueRef::Bytes(&self.bytes[pointed(cell)]),
+            ValueKind::Uuid => ValueRef::Uuid(Uuid::from_slice(&self.bytes[pointed(cell)]).unwrap_or_default()),
+            _ => match ValueRef::from_cell(kind, cell) {
+                Some(value) => value,
+                None => self.wide(cell),
+            },
+        }
+    }
+
+    fn wide(&self, cell: u64) -> ValueRef<'_> {
+        let mut bytes = &self.bytes[pointed(cell)];
+        let value = wide::decode(&mut bytes).expect("the heap holds what push encoded");
+        ValueRef::Wide(std::borrow::Cow::Owned(value))
+    }
+
+    /// Makes room for `more` rows.
+    pub fn reserve(&mut self, more: usize) {
+        self.cells.reserve(more);
+        if let Kinds::Each(kinds) = &mut self.kinds {
+            kinds.reserve(more);
+        }
+    }
+
+    /// Appends a value.
+    pub fn push(&mut self, value: &ValueRef<'_>) {
+        let cell = self.cell_of(value);
+        self.push_cell(value.kind(), cell);
+    }
+
+    fn push_cell(&mut self, kind: ValueKind, cell: u64) {
+        match &mut self.kinds {
+            Kinds::Each(kinds) => kinds.push(kind),
+            Kinds::One(one) if self.cells.is_empty() => *one = kind,
+            Kinds::One(one) if *one == kind => {}
+            Kinds::One(_) => self.part_kinds().push(kind),
+        }
+        self.cells.push(cell);
+    }
+
+    /// Puts a value before row `i`.
+    pub fn insert(&mut self, i: usize, value: &ValueRef<'_>) {
+        let (kind, cell) = (value.kind(), self.cell_of(value));
+        match &mut self.kinds {
+            Kinds::Each(kinds) => kinds.insert(i, kind),
+            Kinds::One(one) if self.cells.is_empty() => *one = kind,
+            Kinds::One(one) if *one == kind => {}
+            Kinds::One(_) => self.part_kinds().insert(i, kind),
+        }
+        self.cells.insert(i, cell);
+    }
+
+    /// Removes row `i`.
+    pub fn remove(&mut self, i: usize) {
+        let kind = self.kind_at(i);
+        if let Kinds::Each(kinds) = &mut self.kinds {
+            kinds.remove(i);
+        }
+        let cell = self.cells.remove(i);
+        if !kind.is_inline() {
+            self.garbage += pointed(cell).len();
+            if self.garbage > 64 + (self.text.len() + self.bytes.len()) / 2 {
+                self.compact();
+            }
+        }
+    }
+
+    /// Rewrites the heaps without what no cell points at.
+    fn compact(&mut self) {
+        let mut fresh = ValueColumn::default();
+        fresh.extend(self, 0..self.len());
+        *self = fresh;
+    }
+
+    /// Appends the rows `range` of `other`.
+    pub fn extend(&mut self, other: &ValueColumn, range: Range<usize>) {
+        if range.is_empty() {
+            return;
+        }
+        let (text, bytes) = other.spans(range.clone());
+        if text.is_dense() && bytes.is_dense() {
+            self.extend_whole(other, range, &text, &bytes);
+        } else {
+            self.extend_each(other, range);
+        }
+    }
+
+    /// Appends rows whose bytes lie close together in the heaps: two copies, and the cells moved by a distance.
+    fn extend_whole(&mut self, other: &ValueColumn, range: Range<usize>, text: &HeapSpan, bytes: &HeapSpan) {
+        let text_from = self.text.len();
+        let bytes_from = self.bytes.len();
+        assert!(text_from.max(bytes_from) + text.len().max(bytes.len()) <= MAX_HEAP, "a leaf keeps less than 4 GiB");
+        self.text.push_str(&other.text[text.range()]);
+        self.bytes.extend_from_slice(&other.bytes[bytes.range()]);
+        self.garbage += text.len().saturating_sub(text.used) + bytes.len().saturating_sub(bytes.used);
+        let moved_text = (text_from as u64).wrapping_sub(text.range().start as u64) << 32;
+        let moved_bytes = (bytes_from as u64).wrapping_sub(bytes.range().start as u64) << 32;
+        let cells = &other.cells[range.clone()];
+        match &other.kinds {
+            Kinds::One(kind) => {
+                let distance = match heap_of(*kind) {
+                    None => 0,
+                    Some(Heap::Text) => moved_text,
+                    Some(Heap::Bytes) => moved_bytes,
+                };
+                self.extend_kinds(*kind, cells.len());
+                self.cells.extend(cells.iter().map(|cell| cell.wrapping_add(distance)));
+            }
+            Kinds::Each(kinds) => {
+                let kinds = &kinds[range];
+                self.part_kinds().extend_from_slice(kinds);
+                self.cells.extend(cells.iter().zip(kinds).map(|(cell, kind)| {
+                    cell.wrapping_add(match heap_of(*kind) {
+                        None => 0,
+                        Some(Heap::Text) => moved_text,
+                        Some(Heap::Bytes) => moved_bytes,
+                    })
+                }));
+            }
+        }
+    }
+
+    fn extend_kinds(&mut self, kind: ValueKind, n: usize) {
+        match &mut self.kinds {
+            Kinds::Each(kinds) => kinds.resize(kinds.len() + n, kind),
+            Kinds::One(one) if self.cells.is_empty() => *one = kind,
+            Kinds::One(one) if *one == kind => {}
+            Kinds::One(_) => {
+                let kinds = self.part_kinds();
+                kinds.resize(kinds.len() + n, kind);
+            }
+        }
+    }
+
+    /// Appends row by row; bytes that many rows share are shared again where the rows are neighbours.
+    fn extend_each(&mut self, other: &ValueColumn, range: Range<usize>) {
+        self.cells.reserve(range.len());
+        let mut last: Option<(Heap, u64, u64)> = None;
+        for i in range {
+            let (kind, cell) = (other.kind_at(i), other.cells[i]);
+            let own = match (heap_of(kind), last) {
+                (None, _) => cell,
+                (Some(heap), Some((same, theirs, ours))) if heap == same && theirs == cell => ours,
+                (Some(Heap::Text), _) => self.place_text(&other.text[pointed(cell)]),
+                (Some(Heap::Bytes), _) => self.place_bytes(&other.bytes[pointed(cell)]),
+            };
+            last = heap_of(kind).map(|heap| (heap, cell, own));
+            self.push_cell(kind, own);
+        }
+    }
+
+    /// Where in the heaps the bytes of the rows `range` lie.
+    fn spans(&self, range: Range<usize>) -> (HeapSpan, HeapSpan) {
+        let (mut text, mut bytes) = (HeapSpan::default(), HeapSpan::default());
+        match &self.kinds {
+            Kinds::One(kind) => match heap_of(*kind) {
+                None => {}
+                Some(Heap::Text) => self.cells[range].iter().for_each(|cell| text.add(*cell)),
+                Some(Heap::Bytes) => self.cells[range].iter().for_each(|cell| bytes.add(*cell)),
+            },
+            Kinds::Each(kinds) => {
+                for (cell, kind) in self.cells[range.clone()].iter().zip(&kinds[range]) {
+                    match heap_of(*kind) {
+                        None => {}
+                        Some(Heap::Text) => text.add(*cell),
+                        Some(Heap::Bytes) => bytes.add(*cell),
+                    }
+                }
+            }
+        }
+        (text, bytes)
+    }
+
+    /// How many rows from `range.start` on, at least one, have at most `budget` bytes in the heaps.
+    pub(crate) fn fitting(&self, range: Range<usize>, budget: usize) -> usize {
+        if self.text.len() + self.bytes.len() <= budget {
+            return range.len();
+        }
+        let mut left = budget;
+        let fits = |i: &usize| {
+            let size = if self.kind_at(*i).is_inline() { 0 } else { pointed(self.cells[*i]).len() };
+            let fits = size <= left;
+            left = left.saturating_sub(size);
+            fits
+        };
+        let n = range.len();
+        range.take_while(fits).count().clamp(n.min(1), n)
+    }
+
+    /// Bytes in the two heaps, unused ones included.
+    pub(crate) fn heap_len(&self) -> usize {
+        self.text.len() + self.bytes.len()
+    }
+
+    fn part_kinds(&mut self) -> &mut Vec<ValueKind> {
+        if let Kinds::One(kind) = self.kinds {
+            self.kinds = Kinds::Each(vec![kind; self.cells.len()]);
+        }
+        match &mut self.kinds {
+            Kinds::Each(kinds) => kinds,
+            Kinds::One(_) => unreachable!("parted above"),
+        }
+    }
+
+    fn cell_of(&mut self, value: &ValueRef<'_>) -> u64 {
+        match value {
+            ValueRef::Str(s) | ValueRef::Uri(s) => self.place_text(s),
+            ValueRef::Bytes(b) => self.place_bytes(b),
+            ValueRef::Uuid(u) => self.place_bytes(u.as_bytes()),
+            ValueRef::Wide(value) => {
+                let mut encoded = Vec::new();
+                wide::encode(value, &mut encoded);
+                self.place_bytes(&encoded)
+            }
+            inline => inline.cell().expect("all other kinds are inline"),
+        }
+    }
+
+    fn place_text(&mut self, s: &str) -> u64 {
+        // The text before is often the same one: sorted columns, enums kept as strings.
+        let start = self.text.len().wrapping_sub(s.len());
+        if !s.is_empty() && self.text.get(start..) == Some(s) {
+            return pointer(start, s.len());
+        }
+        assert!(self.text.len() + s.len() <= MAX_HEAP, "a leaf keeps less than 4 GiB of text");
+        self.text.push_str(s);
+        pointer(self.text.len() - s.len(), s.len())
+    }
+
+    fn place_bytes(&mut self, b: &[u8]) -> u64 {
+        assert!(self.bytes.len() + b.len() <= MAX_HEAP, "a leaf keeps less than 4 GiB of bytes");
+        self.bytes.extend_from_slice(b);
+        pointer(self.bytes.len() - b.len(), b.len())
+    }
+
+    /// `n` rows of nil, for a decoder to set row by row.
+    pub(super) fn of_nils(n: usize) -> ValueColumn {
+        ValueColumn { cells: vec![0; n], ..ValueColumn::default() }
+    }
+
+    /// Gives `n` rows a kind; their cells are still to be set.
+    pub(super) fn set_kinds(&mut self, kind: ValueKind, rows: impl Iterator<Item = usize>, n: usize) {
+        if n == self.len() {
+            self.kinds = Kinds::One(kind);
+            return;
+        }
+        let kinds = self.part_kinds();
+        rows.for_each(|i| kinds[i] = kind);
+    }
+
+    pub(super) fn set_cell(&mut self, i: usize, cell: u64) {
+        self.cells[i] = cell;
+    }
+
+    /// One kind for all rows, where they turned out to have one.
+    pub(super) fn unify_kinds(&mut self) {
+        if let Kinds::Each(kinds) = &self.kinds {
+            let first = kinds.first().copied().unwrap_or(ValueKind::Nil);
+            if kinds.iter().all(|kind| *kind == first) {
+                self.kinds = Kinds::One(first);
+            }
+        }
+    }
+
+    /// Puts text at the end of its heap; `None` where the heap is full.
+    pub(super) fn append_text(&mut self, s: &str) -> Option<u64> {
+        (self.text.len() + s.len() <= MAX_HEAP).then(|| {
+            self.text.push_str(s);
+            pointer(self.text.len() - s.len(), s.len())
+        })
+    }
+
+    /// Puts bytes at the end of their heap; `None` where the heap is full.
+    pub(super) fn append_bytes(&mut self, b: &[u8]) -> Option<u64> {
+        (self.bytes.len() + b.len() <= MAX_HEAP).then(|| {
+            self.bytes.extend_from_slice(b);
+            pointer(self.bytes.len() - b.len(), b.len())
+        })
+    }
+
+    /// The bytes of row `i` in its heap; none for an inline kind.
+    pub(super) fn heap_bytes(&self, i: usize) -> &[u8] {
+        match heap_of(self.kind_at(i)) {
+            None => &[],
+            Some(Heap::Text) => self.text[pointed(self.cells[i])].as_bytes(),
+            Some(Heap::Bytes) => &self.bytes[pointed(self.cells[i])],
+        }
+    }
+
+    /// Where in the sorted rows `range` the value `x` would go: before or after its equals.
+    pub fn partition(&self, range: Range<usize>, x: &ValueRef<'_>, side: Side) -> usize {
+        let (mut low, mut high) = (range.start, range.end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let order = compare(&self.get(middle), x);
+            let goes_before = order == Ordering::Less || (order == Ordering::Equal && side == Side::After);
+            if goes_before {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// Bytes held on the heap.
+    pub fn weight(&self) -> usize {
+        let kinds = match &self.kinds {
+            Kinds::One(_) => 0,
+            Kinds::Each(kinds) => kinds.capacity(),
+        };
+        kinds + self.cells.capacity() * 8 + self.text.capacity() + self.bytes.capacity()
+    }
+}
+
+/// Equality of the values, whatever the heaps look like.
+impl PartialEq for ValueColumn {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && (0..self.len()).all(|i| compare(&self.get(i), &other.get(i)) == Ordering::Equal)
+    }
+}
