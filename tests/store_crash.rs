@@ -300,6 +300,65 @@ fn a_full_disk_says_path_and_cause_and_leaves_the_store_usable() {
     assert_eq!(store.list("").unwrap(), ["a", "log"]);
 }
 
+#[test]
+fn without_locks_there_is_no_writer() {
+    let fs = SimFs::new();
+    drop(FileBackend::create_with(Arc::new(fs.clone()), "/db").unwrap());
+    fs.forbid_locks();
+    let error = FileBackend::open_writer_with(Arc::new(fs.clone()), "/db").unwrap_err();
+    assert_eq!(error.code(), "store/lock-unsupported");
+    assert!(error.message().contains("/db"), "{error}");
+    FileBackend::open_reader_with(Arc::new(fs), "/db").unwrap();
+}
+
+/// Fails each operation of overwriting in turn: bytes outside the range in question stay, acknowledged ones are kept.
+#[test]
+fn overwriting_under_faults() {
+    let run = |fault: Option<Fault>| {
+        let fs = SimFs::new();
+        let store = Store::new(FileBackend::create_with(Arc::new(fs.clone()), "/db").unwrap());
+        fs.set_fault(fault);
+        // What each byte may be: acknowledged, or else written in vain as well.
+        let mut allowed = vec![vec![0u8]; 150_000];
+        let mut failed = false;
+        for i in 0..8usize {
+            let (at, len) = (i * 17_000, 900 + i * 3_000);
+            let done = store.write_at("log/1", at as u64, vec![i as u8 + 1; len]);
+            for byte in &mut allowed[at..at + len] {
+                if done.is_ok() {
+                    byte.clear();
+                }
+                byte.push(i as u8 + 1);
+            }
+            if let Err(e) = done {
+                let poisoned = e.code() == "store/poisoned" || e.message().contains("cannot sync");
+                assert!(!failed || poisoned || fault.is_some_and(|f| f.sticky), "{fault:?} {e}");
+                failed = true;
+            }
+        }
+        let count = fs.operations();
+        fs.set_fault(None);
+        drop(store);
+        for crash in [Crash::Lost, Crash::Kept, Crash::Subset(count)] {
+            let got = open(&fs.crash_image(fs.ops_len(), crash)).get("log/1", None).unwrap().unwrap_or_default();
+            for (at, allowed) in allowed.iter().enumerate() {
+                let byte = got.get(at).copied().unwrap_or(0);
+                assert!(allowed.contains(&byte), "{fault:?} {crash:?}: byte {at} is {byte}, not {allowed:?}");
+            }
+        }
+        (count, failed)
+    };
+    let (count, failed) = run(None);
+    assert!(count > 20 && !failed);
+    for at in 0..count {
+        for failure in [Failure::Io, Failure::Full, Failure::ShortWrite, Failure::Sync] {
+            for sticky in [false, true] {
+                run(Some(Fault { at, failure, sticky }));
+            }
+        }
+    }
+}
+
 /// The checks of this file must be able to fail: a file system that forgets to sync is found out.
 #[test]
 fn a_rename_without_a_sync_is_caught() {

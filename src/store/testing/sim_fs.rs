@@ -70,6 +70,7 @@ pub struct SimFs {
 struct Shared {
     state: Mutex<State>,
     faults: Faults,
+    no_locks: AtomicBool,
 }
 
 #[derive(Default)]
@@ -157,7 +158,18 @@ impl SimFs {
     /// A file system that holds `base`, all of it durable.
     pub(super) fn holding(base: Vec<Content>) -> Self {
         let state = State { now: base.clone(), base, ..State::default() };
-        SimFs { shared: Arc::new(Shared { state: Mutex::new(state), faults: Faults::default() }) }
+        SimFs {
+            shared: Arc::new(Shared {
+                state: Mutex::new(state),
+                faults: Faults::default(),
+                no_locks: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// Makes it a file system without locks.
+    pub fn forbid_locks(&self) {
+        self.shared.no_locks.store(true, Ordering::Release);
     }
 
     /// How many operations were recorded that wrote or synced something.
@@ -286,6 +298,9 @@ impl Fs for SimFs {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn FsFile>>> {
+        if self.shared.no_locks.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let exists = self.shared.state.lock().find(path).is_ok();
         if !exists {
             self.create(path)?;
