@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use treering::edn::read;
 use treering::store::testing::{Crash, Failure, Fault, SimFs, conformance};
-use treering::store::{FileBackend, Store};
+use treering::store::{FileBackend, KeyValue, Store};
 
 #[test]
 fn the_file_backend_conforms_on_the_simulated_file_system() {
@@ -281,6 +282,57 @@ fn what_a_new_writer_reads_is_durable() {
     assert_eq!(store.get("head/main", None).unwrap(), Some(b"new".to_vec()));
     let store = open(&fs.crash_image(fs.ops_len(), Crash::Lost));
     assert_eq!(store.get("head/main", None).unwrap(), Some(b"new".to_vec()));
+}
+
+/// The same for a file that is overwritten in place and was created by the writer that was killed.
+#[test]
+fn what_a_new_writer_overwrites_has_a_durable_name() {
+    let fs = SimFs::new();
+    let store = Store::new(FileBackend::create_with(Arc::new(fs.clone()), "/db").unwrap());
+    store.put("log/0", b"x".to_vec()).unwrap();
+    // Create the file; then the sync of its directory fails.
+    fs.set_fault(Some(Fault { at: 1, failure: Failure::Io, sticky: false }));
+    assert!(store.write_at("log/1", 0, b"lost".to_vec()).is_err());
+    drop(store);
+    fs.set_fault(None);
+    open(&fs).write_at("log/1", 0, b"kept".to_vec()).unwrap();
+    let store = open(&fs.crash_image(fs.ops_len(), Crash::Lost));
+    assert_eq!(store.get("log/1", Some(0..4)).unwrap(), Some(b"kept".to_vec()));
+}
+
+#[test]
+fn append_logs_and_batches_keep_what_was_acknowledged() {
+    let form = |text: &str| read(text).unwrap();
+    let fs = SimFs::new();
+    let kv = KeyValue::new(Store::new(FileBackend::create_with(Arc::new(fs.clone()), "/db").unwrap()));
+    let mut before = fs.ops_len();
+    let mut images = 0;
+    for i in 0..12usize {
+        let value = form(&i.to_string());
+        kv.append(&form(":log"), value.clone()).unwrap();
+        let appended = fs.ops_len();
+        let batch = [":a", ":b", ":pointer"].map(|key| (form(key), value.clone()));
+        kv.multi_assoc(batch.to_vec()).unwrap();
+        for prefix in before + 1..=fs.ops_len() {
+            for crash in Crash::variants(2) {
+                let image = KeyValue::new(open(&fs.crash_image(prefix, crash)));
+                let log = image.log(&form(":log")).unwrap();
+                assert!((i..=i + 1).contains(&log.len()), "{i} {prefix} {crash:?} {log:?}");
+                assert!(prefix < appended || log.len() == i + 1, "{i} {prefix} {crash:?}: an element was lost");
+                assert!(log.iter().enumerate().all(|(n, v)| *v == form(&n.to_string())));
+                let [a, b, pointer] = [":a", ":b", ":pointer"].map(|key| image.get(&form(key)).unwrap());
+                let new = Some(value.clone());
+                assert!(prefix < fs.ops_len() || pointer == new, "{i} {prefix} {crash:?}: a batch was lost");
+                assert!(pointer != new || (a == new && b == new), "{i} {prefix} {crash:?}: the pointer came first");
+                // What is appended after the crash stands at the end.
+                image.append(&form(":log"), form(":after")).unwrap();
+                assert_eq!(image.log(&form(":log")).unwrap().len(), log.len() + 1);
+                images += 1;
+            }
+        }
+        before = fs.ops_len();
+    }
+    assert!(images > 1000, "{images} images");
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn a_second_process_is_told_who_holds_the_store() {
 
     let error = FileBackend::open_writer(home.path()).unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Fenced, "store/locked"));
-    assert!(error.message().contains(&format!(":pid {} ", child.id())), "{error}");
+    assert!(error.message().contains(&format!("{{:pid {}, ", child.id())), "{error}");
     assert!(error.message().contains(":host "), "{error}");
     let reader = Store::new(FileBackend::open_reader(home.path()).unwrap());
     assert_eq!(reader.get("by", None).unwrap(), Some(child.id().to_string().into_bytes()));

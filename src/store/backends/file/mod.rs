@@ -96,10 +96,15 @@ impl Directory {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(failed("create the directory", dir, e)),
             }
-            let parent = dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            self.fs.sync_dir(parent).map_err(|e| failed("sync the directory", parent, e))?;
+            let above = above(dir);
+            self.fs.sync_dir(above).map_err(|e| failed("sync the directory", above, e))?;
         }
         Ok(())
+    }
+
+    /// The directory that the root is in.
+    fn above_root(&self) -> &Path {
+        above(&self.root)
     }
 
     fn read(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Vec<u8>>> {
@@ -144,6 +149,11 @@ impl Directory {
         keys.sort_unstable();
         Ok(keys)
     }
+}
+
+/// The directory that `path` is in, also where `path` is a name only.
+fn above(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Whether the error says that there is no such file, as opposed to that it cannot be read.

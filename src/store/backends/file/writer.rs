@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use parking_lot::{Mutex, RwLock};
 
 use super::{Directory, LOCK, OWN, TEMP, failed, is_absence, read_range};
+use crate::edn::{Form, FormKind, Keyword};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::fs::FsFile;
 
@@ -58,7 +59,7 @@ fn parent(path: &Path) -> &Path {
 fn host() -> String {
     let told = ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(|p| std::fs::read_to_string(p).ok());
     let told = told.or_else(|| std::env::var("COMPUTERNAME").ok()).or_else(|| std::env::var("HOSTNAME").ok());
-    told.map(|h| h.trim().replace(['"', '\\'], "")).filter(|h| !h.is_empty()).unwrap_or_else(|| "unknown".into())
+    told.map(|h| h.trim().to_owned()).filter(|h| !h.is_empty()).unwrap_or_else(|| "unknown".into())
 }
 
 impl Writer {
@@ -84,8 +85,15 @@ impl Writer {
             Err(e) => return Err(failed("lock", &path, e)),
         };
         let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
-        let note = format!("{{:pid {} :host \"{}\" :since-ms {since}}}\n", std::process::id(), host());
-        lock.set_len(0).and_then(|()| lock.write_at(0, note.as_bytes())).map_err(|e| failed("write", &path, e))?;
+        let entry = |key: &str, value: FormKind| (FormKind::Keyword(Keyword::new(key)).into(), value.into());
+        let note = Form::map(vec![
+            entry("pid", FormKind::Int(std::process::id().into())),
+            entry("host", FormKind::Str(host().into())),
+            entry("since", FormKind::Inst(i64::try_from(since).unwrap_or(i64::MAX))),
+        ]);
+        lock.set_len(0)
+            .and_then(|()| lock.write_at(0, format!("{note}\n").as_bytes()))
+            .map_err(|e| failed("write", &path, e))?;
         let writer = Writer {
             names: Mutex::default(),
             settled: RwLock::default(),
@@ -132,7 +140,8 @@ impl Writer {
                 _ => {}
             }
         }
-        Ok(())
+        let above = dir.above_root();
+        dir.fs.sync_dir(above).map_err(|e| failed("sync the directory", above, e))
     }
 
     fn check(&self, dir: &Directory) -> Result<()> {
@@ -337,6 +346,7 @@ impl Writer {
         if let Some(open) = names.open.get(key) {
             return Ok(open.clone());
         }
+        self.settle(dir, path)?;
         let file = match dir.fs.open(path, true) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
