@@ -58,6 +58,17 @@ pub fn db_of(attributes: &[&str], transactions: &[&[Saying<'_>]]) -> Db {
     Db::new(Arc::new(snapshot))
 }
 
+/// A database without facts, in memory.
+///
+/// # Panics
+/// Never: an empty index in memory is always made.
+pub fn empty_db(keep_history: bool, flexibility: SchemaFlexibility) -> Db {
+    let settings = Settings { keep_history, flexibility, attribute_refs: false };
+    let nodes: Arc<dyn NodeSource> = Arc::new(NoNodes);
+    let snapshot = Snapshot::empty(settings, &SortedRows, &FormKind::Nil.into(), &nodes);
+    Db::new(Arc::new(snapshot.expect("an empty index is made")))
+}
+
 fn changes(snapshot: &Snapshot, t: u64, sayings: &[Saying<'_>]) -> Changes {
     let db = Db::new(Arc::new(snapshot.clone()));
     let instant = (t - TX0) as i64;
