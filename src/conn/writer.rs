@@ -36,6 +36,13 @@ pub(super) struct Durable {
     pub unflushed: u64,
 }
 
+/// Databases that are still held read on from the store; the next writer need not wait for them.
+impl Drop for Durable {
+    fn drop(&mut self) {
+        self.store.give_up_writing();
+    }
+}
+
 pub(super) struct Writer {
     /// The database that readers see: durable.
     current: Arc<RwLock<Db>>,

@@ -117,6 +117,10 @@ pub trait Backend: Send + Sync + Debug {
         })
     }
 
+    /// Lets another writer in, where it is this backend that keeps others out; what it has is read on. Every later write
+    /// is an error.
+    fn give_up_writing(&self) {}
+
     /// What the backend promises.
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()

@@ -98,6 +98,11 @@ impl Store {
         &self.shared.backend
     }
 
+    /// Lets another writer in; see [`Backend::give_up_writing`].
+    pub fn give_up_writing(&self) {
+        self.shared.backend.give_up_writing();
+    }
+
     /// Polls a call of the backend where the backend needs to be polled.
     async fn drive<'a, T>(&'a self, call: BoxFuture<'a, Result<T>>) -> Result<T> {
         self.shared.bridge.within(self.shared.capabilities.tokio, call)?.await

@@ -11,6 +11,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::RwLock;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::backend::{Backend, BoxFuture, Capabilities, check_key, cut};
 use crate::store::fs::{Fs, FsFile, RealFs};
@@ -39,7 +41,8 @@ const TEMP: &str = "~tmp";
 #[derive(Debug)]
 pub struct FileBackend {
     dir: Directory,
-    writer: Option<Writer>,
+    /// Absent in a reader, and once the right to write was given up.
+    writer: RwLock<Option<Arc<Writer>>>,
 }
 
 /// Where the blobs are.
@@ -213,7 +216,7 @@ impl FileBackend {
         let dir = Directory { fs, root: path.into() };
         dir.create_root()?;
         dir.check_root()?;
-        let writer = Some(Writer::open(&dir)?);
+        let writer = RwLock::new(Some(Arc::new(Writer::open(&dir)?)));
         Ok(FileBackend { dir, writer })
     }
 
@@ -224,7 +227,7 @@ impl FileBackend {
     pub fn open_writer_with(fs: Arc<dyn Fs>, path: impl Into<PathBuf>) -> Result<Self> {
         let dir = Directory { fs, root: path.into() };
         dir.check_root()?;
-        let writer = Some(Writer::open(&dir)?);
+        let writer = RwLock::new(Some(Arc::new(Writer::open(&dir)?)));
         Ok(FileBackend { dir, writer })
     }
 
@@ -235,7 +238,7 @@ impl FileBackend {
     pub fn open_reader_with(fs: Arc<dyn Fs>, path: impl Into<PathBuf>) -> Result<Self> {
         let dir = Directory { fs, root: path.into() };
         dir.check_root()?;
-        Ok(FileBackend { dir, writer: None })
+        Ok(FileBackend { dir, writer: RwLock::default() })
     }
 
     /// Removes every blob and the directory itself; files that are not of a store are left, and the directory then too.
@@ -244,7 +247,7 @@ impl FileBackend {
     /// As [`open_writer`](Self::open_writer): what another writer holds is not removed.
     pub fn destroy(path: impl Into<PathBuf>) -> Result<()> {
         let FileBackend { dir, writer } = FileBackend::open_writer(path)?;
-        let Some(writer) = writer else { return Ok(()) };
+        let Some(writer) = writer.into_inner().and_then(Arc::into_inner) else { return Ok(()) };
         for key in dir.keys("")? {
             writer.delete(&dir, &key)?;
         }
@@ -256,9 +259,9 @@ impl FileBackend {
         &self.dir.root
     }
 
-    fn writer(&self) -> Result<&Writer> {
-        self.writer.as_ref().ok_or_else(|| {
-            let what = format!("the store {} was opened for reading and cannot be written", self.dir.root.display());
+    fn writer(&self) -> Result<Arc<Writer>> {
+        self.writer.read().clone().ok_or_else(|| {
+            let what = format!("the store {} is open for reading only and cannot be written", self.dir.root.display());
             Error::new(ErrorKind::Argument, "store/read-only", what)
         })
     }
@@ -267,7 +270,7 @@ impl FileBackend {
 impl Backend for FileBackend {
     fn get<'a>(&'a self, key: &'a str, range: Option<Range<u64>>) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
         Box::pin(async move {
-            if let Some(writer) = &self.writer {
+            if let Some(writer) = &*self.writer.read() {
                 writer.settle(&self.dir, &self.dir.path(key)?)?;
             }
             self.dir.read(key, range)
@@ -292,7 +295,7 @@ impl Backend for FileBackend {
 
     fn sync(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
-            match &self.writer {
+            match &*self.writer.read() {
                 Some(writer) => writer.sync(&self.dir),
                 None => Ok(()),
             }
@@ -305,6 +308,10 @@ impl Backend for FileBackend {
 
     fn write_at<'a>(&'a self, key: &'a str, offset: u64, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move { self.writer()?.write_at(&self.dir, key, offset, &bytes) })
+    }
+
+    fn give_up_writing(&self) {
+        self.writer.write().take();
     }
 
     /// `swap` is not atomic between processes: the writer's lock keeps the others out.
