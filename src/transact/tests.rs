@@ -30,8 +30,8 @@ const FIRST: u64 = 15;
 fn run(db: &Db, data: impl IntoTxData) -> Result<Transacted> {
     let made = transact(db, data.into_tx_data()?, 1000)?;
     let before = db.snapshot();
-    let encoded = postcard::to_stdvec(&made.record()).unwrap();
-    let record: TxRecord = postcard::from_bytes(&encoded).unwrap();
+    let record = TxRecord::decode(&made.record().encode()?)?;
+    assert_eq!(record, made.record());
     assert_same(&record.replay(before).unwrap(), made.report.db_after.snapshot());
     Ok(made)
 }
