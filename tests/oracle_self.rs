@@ -3,6 +3,7 @@
 mod oracle;
 
 use oracle::ast::Shape;
+use oracle::generate::{Case, Rng, World};
 use oracle::{Answer, Fact, Input, SchemaFacts, Source, canon, replay};
 use treering::Value;
 use treering::edn::{self, Keyword};
@@ -210,4 +211,48 @@ fn recorded_queries() {
     println!("{equal} records answered equally, {known} known differences, {} others", differ.len());
     assert!(differ.is_empty(), "{}", differ.join("\n"));
     assert!(equal > 200, "{equal} records were found");
+}
+
+/// Generated cases on the oracle alone: most have answers, the order of clauses does not matter, and halves make wholes.
+#[test]
+fn generated_queries_agree_with_themselves() {
+    let (mut cases, mut refused, mut empty) = (0, 0, 0);
+    for seed in 0..300 {
+        let mut rng = Rng(seed);
+        let world = World::generate(&mut rng, treering::TX0 + 1);
+        let case = Case::generate(seed, &world, &mut rng);
+        let inputs = case.oracle_inputs(&world);
+        let whole = oracle::answer(&Case::form(&case.query()), &inputs);
+        cases += 1;
+        match &whole {
+            // Too much for a judge that looks at everything.
+            Err(refusal) if refusal.code == "oracle/steps" => continue,
+            Err(refusal) => {
+                // A generated query fails on values, never on its form.
+                assert_eq!(refusal.code, "query/function", "{refusal:?}\n{}", case.describe(&world));
+                refused += 1;
+            }
+            Ok(answer) => empty += usize::from(answer.rows.is_empty()),
+        }
+        for _ in 0..3 {
+            let other = oracle::answer(&Case::form(&case.permuted(&mut rng)), &inputs);
+            match (&whole, &other) {
+                (Ok(a), Ok(b)) => assert_eq!(Answer::bag(&a.rows), Answer::bag(&b.rows), "{}", case.describe(&world)),
+                (Err(_), Err(_)) => {}
+                (_, Err(refusal)) if refusal.code == "oracle/steps" => {}
+                _ => panic!("{whole:?} and {other:?}\n{}", case.describe(&world)),
+            }
+        }
+        if let (Ok(whole), Some(halves)) = (&whole, case.halves()) {
+            let rows =
+                halves.map(|half| oracle::answer(&Case::form(&half), &inputs).expect("a half is no harder").rows);
+            let mut together: Vec<Vec<Value>> = rows.concat();
+            together.sort();
+            together.dedup();
+            assert_eq!(Answer::bag(&whole.rows), Answer::bag(&together), "{}", case.describe(&world));
+        }
+    }
+    println!("{cases} cases, {refused} refused, {empty} empty");
+    assert!(empty * 4 < cases, "{empty} of {cases} queries have no answer");
+    assert!(refused * 10 < cases, "{refused} of {cases} queries fail");
 }

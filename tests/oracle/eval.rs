@@ -97,7 +97,7 @@ impl Solver {
             patterns: BTreeMap::new(),
             rules: Rules::new(),
             inputs: Vars::new(),
-            steps: 400_000_000,
+            steps: 4_000_000,
         };
         let mut envs = vec![Env::default()];
         for (binding, input) in bindings.iter().zip(inputs) {

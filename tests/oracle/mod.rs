@@ -11,6 +11,7 @@ pub mod ast;
 pub mod eval;
 pub mod find;
 pub mod functions;
+pub mod generate;
 pub mod numbers;
 pub mod pull;
 pub mod replay;
