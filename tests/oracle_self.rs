@@ -256,3 +256,30 @@ fn generated_queries_agree_with_themselves() {
     assert!(empty * 4 < cases, "{empty} of {cases} queries have no answer");
     assert!(refused * 10 < cases, "{refused} of {cases} queries fail");
 }
+
+/// The judge lets the oracle pass and catches evaluators that lose a row, repeat one, or hide an error.
+#[test]
+fn the_judge_sees_what_is_wrong() {
+    let run = |world: &World, case: &Case, text: &str| {
+        let answer = oracle::answer(&Case::form(text), &case.oracle_inputs(world)).map_err(|r| r.message)?;
+        let mut rows = answer.rows.clone();
+        rows.sort_by(|x, y| {
+            let by = |(i, down): &(usize, bool)| if *down { y[*i].cmp(&x[*i]) } else { x[*i].cmp(&y[*i]) };
+            answer.order.iter().map(by).fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
+        });
+        let most = if matches!(answer.shape, Shape::Tuple | Shape::Scalar) { Some(1) } else { answer.limit };
+        Ok(rows.into_iter().skip(answer.offset).take(most.unwrap_or(usize::MAX)).collect::<Vec<_>>())
+    };
+    let first = treering::TX0 + 1;
+    let tally = oracle::judge::judge((0, 60), first, |_| (), |(), w, c, t| run(w, c, t)).expect("the oracle is right");
+    assert!(tally.judged > 40, "{tally:?}");
+    let lossy = |_: &(), w: &World, c: &Case, t: &str| run(w, c, t).map(|rows| rows.into_iter().skip(1).collect());
+    assert!(oracle::judge::judge((0, 60), first, |_| (), lossy).is_err());
+    let doubling = |_: &(), w: &World, c: &Case, t: &str| {
+        run(w, c, t).map(|mut rows| {
+            rows.extend(rows.first().cloned());
+            rows
+        })
+    };
+    assert!(oracle::judge::judge((0, 60), first, |_| (), doubling).is_err());
+}

@@ -12,6 +12,7 @@ pub mod eval;
 pub mod find;
 pub mod functions;
 pub mod generate;
+pub mod judge;
 pub mod numbers;
 pub mod pull;
 pub mod replay;
