@@ -6,7 +6,7 @@ use super::{Changes, Db, Settings, Snapshot};
 use crate::datom::{AttrId, EntityId, Key, OPEN, Order, Row, TX0, Value};
 use crate::edn::{FormKind, Keyword};
 use crate::index::testing::SortedRows;
-use crate::index::{NoNodes, NodeSource};
+use crate::index::{IndexKind, NoNodes, NodeSource, PersistentSet};
 use crate::schema::{Attribute, Cardinality, Schema, SchemaFlexibility, Unique, ValueType, builtin};
 
 /// What one hand-made transaction says: entity, attribute, value, and whether it is asserted.
@@ -58,14 +58,22 @@ pub fn db_of(attributes: &[&str], transactions: &[&[Saying<'_>]]) -> Db {
     Db::new(Arc::new(snapshot))
 }
 
-/// A database without facts, in memory.
+/// A database without facts, in memory, over the default kind of index.
 ///
 /// # Panics
 /// Never: an empty index in memory is always made.
 pub fn empty_db(keep_history: bool, flexibility: SchemaFlexibility) -> Db {
+    empty_db_over(&PersistentSet, keep_history, flexibility)
+}
+
+/// A database without facts, in memory, over some kind of index.
+///
+/// # Panics
+/// When the kind refuses to make an empty index.
+pub fn empty_db_over(kind: &dyn IndexKind, keep_history: bool, flexibility: SchemaFlexibility) -> Db {
     let settings = Settings { keep_history, flexibility, attribute_refs: false };
     let nodes: Arc<dyn NodeSource> = Arc::new(NoNodes);
-    let snapshot = Snapshot::empty(settings, &SortedRows, &FormKind::Nil.into(), &nodes);
+    let snapshot = Snapshot::empty(settings, kind, &FormKind::Nil.into(), &nodes);
     Db::new(Arc::new(snapshot.expect("an empty index is made")))
 }
 

@@ -10,25 +10,31 @@ use crate::datom::{AttrId, Value};
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Whether a datom with the attribute can be part of a definition.
-pub(crate) fn is_definition(a: AttrId) -> bool {
-    a == builtin::IDENT || a == builtin::MAX_LENGTH || a == builtin::ATTR_PREDS || makes_attribute(a)
+/// The attributes that make an entity with an ident an attribute itself.
+const MAKERS: [AttrId; 9] = [
+    builtin::VALUE_TYPE,
+    builtin::CARDINALITY,
+    builtin::INDEX,
+    builtin::UNIQUE,
+    builtin::NO_HISTORY,
+    builtin::IS_COMPONENT,
+    builtin::TUPLE_TYPE,
+    builtin::TUPLE_TYPES,
+    builtin::TUPLE_ATTRS,
+];
+
+/// The attributes that can be part of a definition.
+pub(crate) fn definition_attributes() -> impl Iterator<Item = AttrId> {
+    MAKERS.into_iter().chain([builtin::IDENT, builtin::MAX_LENGTH, builtin::ATTR_PREDS])
 }
 
-/// Whether an entity that has the attribute and an ident is an attribute itself.
+/// Whether a datom with the attribute can be part of a definition.
+pub(crate) fn is_definition(a: AttrId) -> bool {
+    definition_attributes().any(|part| part == a)
+}
+
 fn makes_attribute(a: AttrId) -> bool {
-    matches!(
-        a,
-        builtin::VALUE_TYPE
-            | builtin::CARDINALITY
-            | builtin::INDEX
-            | builtin::UNIQUE
-            | builtin::NO_HISTORY
-            | builtin::IS_COMPONENT
-            | builtin::TUPLE_TYPE
-            | builtin::TUPLE_TYPES
-            | builtin::TUPLE_ATTRS
-    )
+    MAKERS.contains(&a)
 }
 
 /// The ident among the datoms of an entity.
@@ -118,6 +124,14 @@ fn check_parts(attribute: &Attribute) -> Result<()> {
     if is_tuple != attribute.tuple.is_some() {
         let message = ":db.type/tuple and one of :db/tupleAttrs, :db/tupleTypes, :db/tupleType go together";
         return Err(refuse(format!("{ident}: {message}")));
+    }
+    let holds_tuples = match &attribute.tuple {
+        Some(TupleShape::Heterogeneous(types)) => types.contains(&ValueType::Tuple),
+        Some(TupleShape::Homogeneous(value_type)) => *value_type == ValueType::Tuple,
+        _ => false,
+    };
+    if holds_tuples {
+        return Err(refuse(format!("{ident}: a tuple cannot be the member of a tuple")));
     }
     if matches!(attribute.tuple, Some(TupleShape::Composite(_))) && attribute.is_many() {
         return Err(refuse(format!("{ident}: a composite tuple (:db/tupleAttrs) has :db.cardinality/one")));
@@ -223,6 +237,11 @@ impl Schema {
     /// The attribute that an entity defines.
     pub(crate) fn of_entity(&self, e: u64) -> Option<&Arc<Attribute>> {
         self.by_id.values().find(|attribute| attribute.entity == e && e != 0)
+    }
+
+    /// All attributes, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Attribute>> {
+        self.by_id.values()
     }
 
     /// Takes out an attribute. Its number is not given again.

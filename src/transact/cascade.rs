@@ -16,7 +16,7 @@ pub(super) fn is_needed(facts: &[Fact]) -> bool {
 }
 
 pub(super) fn cascade(context: Context<'_>, schema: &Schema, facts: Vec<Fact>) -> Result<Vec<Fact>> {
-    let mut refs: Vec<AttrId> = schema.attributes().into_iter().filter(|a| a.is_ref()).map(|a| a.id).collect();
+    let mut refs: Vec<AttrId> = schema.iter().filter(|a| a.is_ref()).map(|a| a.id).collect();
     refs.sort_unstable();
     let out = Vec::with_capacity(facts.len());
     let mut cascade = Cascade { context, schema, refs, out, of_entity: HashMap::new(), to_entity: HashMap::new() };

@@ -14,6 +14,9 @@ use crate::schema::{Attribute, TupleShape, ValueType};
 /// Longest text or bytes of one value, in bytes.
 const MAX_BYTES: usize = 1 << 30;
 
+/// Deepest nesting of vectors in a value.
+const MAX_NESTING: usize = 64;
+
 /// Most members of a homogeneous tuple.
 const MAX_TUPLE: usize = 8;
 
@@ -99,10 +102,7 @@ fn number(value: &Value) -> Option<f64> {
 
 /// A value of an attribute without a type.
 fn any(attribute: &Attribute, value: Value) -> Result<Value> {
-    let storable = match &value {
-        Value::Tuple(members) => members.iter().all(is_member),
-        other => !matches!(other, Value::Nil) && is_member(other),
-    };
+    let storable = value != Value::Nil && is_member(&value, 0);
     if storable {
         return Ok(value);
     }
@@ -113,10 +113,10 @@ fn any(attribute: &Attribute, value: Value) -> Result<Value> {
     Err(Error::new(ErrorKind::Transact, "transact/schema", message))
 }
 
-fn is_member(value: &Value) -> bool {
+fn is_member(value: &Value, depth: usize) -> bool {
     match value {
         Value::Char(_) | Value::Set(_) | Value::Map(_) => false,
-        Value::Tuple(members) => members.iter().all(is_member),
+        Value::Tuple(members) => depth < MAX_NESTING && members.iter().all(|v| is_member(v, depth + 1)),
         _ => true,
     }
 }

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use hashbrown::HashSet;
+
 use crate::datom::{AttrId, Cut, Key, OPEN, Order, Row, Value};
 use crate::db::Snapshot;
 use crate::edn::Keyword;
@@ -23,14 +25,25 @@ struct Draft<'a> {
     datoms: Vec<(AttrId, Value)>,
 }
 
-/// The schema with the attributes that `ops` define, and those attributes.
-pub(super) fn declare(context: Context<'_>, ops: &[Op]) -> Result<(Arc<Schema>, Vec<(Keyword, AttrId)>)> {
+/// What the tx-data defines.
+pub(super) struct Declared {
+    /// The schema with the new attributes.
+    pub schema: Arc<Schema>,
+    /// The new attributes and their numbers.
+    pub interned: Vec<(Keyword, AttrId)>,
+    /// All idents that are asserted.
+    pub idents: HashSet<Keyword>,
+}
+
+pub(super) fn declare(context: Context<'_>, ops: &[Op]) -> Result<Declared> {
     let mut schema = Arc::clone(&context.snapshot.schema);
-    let mut interned = Vec::new();
+    let (mut interned, mut idents) = (Vec::new(), HashSet::new());
     for draft in drafts(&schema, ops) {
-        let Some(ident) = change::ident_of(&draft.datoms).filter(|ident| schema.attribute(*ident).is_none()) else {
+        let Some(ident) = change::ident_of(&draft.datoms) else { continue };
+        idents.insert(ident);
+        if schema.attribute(ident).is_some() {
             continue;
-        };
+        }
         let attribute = change::check_ident(ident)
             .and_then(|()| change::define(schema.next_id(), 0, &draft.datoms, schema.flexibility()))
             .map_err(|error| context.locate(draft.op, error))?;
@@ -39,17 +52,13 @@ pub(super) fn declare(context: Context<'_>, ops: &[Op]) -> Result<(Arc<Schema>, 
             Arc::make_mut(&mut schema).put(attribute);
         }
     }
-    Ok((schema, interned))
+    Ok(Declared { schema, interned, idents })
 }
 
 fn drafts<'a>(schema: &Schema, ops: &'a [Op]) -> Vec<Draft<'a>> {
     // Few keywords, compared as integers: this runs over every value of the tx-data.
-    let parts: Vec<(Keyword, AttrId)> = schema
-        .attributes()
-        .into_iter()
-        .filter(|attribute| attribute.is_builtin() && change::is_definition(attribute.id))
-        .map(|attribute| (attribute.ident, attribute.id))
-        .collect();
+    let parts: Vec<(Keyword, AttrId)> =
+        change::definition_attributes().filter_map(|id| Some((schema.get(id)?.ident, id))).collect();
     let part = |a: Keyword| parts.iter().find(|(ident, _)| *ident == a).map(|(_, id)| *id);
     let mut drafts: Vec<Draft<'a>> = Vec::new();
     for (n, op) in ops.iter().enumerate() {
@@ -176,6 +185,7 @@ pub(super) fn check(before: &Snapshot, worked: &Schema, after: &Snapshot, opened
             check_new(attribute, worked, after.schema.flexibility())?;
         }
     }
+    super::composite::check(&after.schema)?;
     for old in before.schema.attributes() {
         let new = after.schema.get(old.id);
         if new != Some(old) {

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use hashbrown::{HashMap, HashSet};
+
 use crate::datom::{AttrId, EntityId, Value};
 use crate::db::EntityRef;
 use crate::edn::Keyword;
@@ -10,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Attribute, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin, change};
 
 use super::check::{convert, mismatch};
+use super::declare::Declared;
 use super::fact::{Context, Fact, META, TEMP, Temps, What};
 use super::input::{Entity, Given, Op, Subject, TempId};
 use super::read::MAX_DEPTH;
@@ -28,12 +31,16 @@ pub(super) struct Expanded {
 pub(super) struct Expander<'a> {
     pub context: Context<'a>,
     pub out: Expanded,
+    /// Idents that the tx-data asserts, and the places of those it also uses before they are.
+    pub idents: HashSet<Keyword>,
+    pub named_by_ident: HashMap<Keyword, u64>,
+    /// The operation at hand.
+    pub op: u32,
 }
 
 pub(super) fn expand(
     context: Context<'_>,
-    schema: Arc<Schema>,
-    interned: Vec<(Keyword, AttrId)>,
+    declared: Declared,
     meta: Entity,
     ops: Vec<Op>,
 ) -> Result<Expanded> {
@@ -48,13 +55,15 @@ pub(super) fn expand(
         identity: false,
         map: false,
     });
+    let Declared { schema, interned, idents } = declared;
     let out = Expanded { facts, temps: Temps::default(), max_named: 0, schema, interned };
-    let mut expander = Expander { context, out };
+    let mut expander = Expander { context, out, idents, named_by_ident: HashMap::new(), op: META };
     let t = context.t;
     for (a, given) in meta.attributes {
         expander.assert(t, a, given, META, true, 0).map_err(|error| context.locate(META, error))?;
     }
     for (i, op) in ops.into_iter().enumerate() {
+        expander.op = i as u32;
         expander.op(op, i as u32).map_err(|error| context.locate(i as u32, error))?;
     }
     Ok(expander.out)
@@ -68,6 +77,27 @@ impl Expander<'_> {
                 let e = self.subject(&e)?;
                 self.assert(e, a, v, n, false, 0)
             }
+            // What is taken away need not exist, so naming it moves no counter.
+            Op::Retract { .. } | Op::RetractAttribute { .. } | Op::RetractEntity { .. } => {
+                let max_named = self.out.max_named;
+                self.retraction(op, n)?;
+                self.out.max_named = max_named;
+                Ok(())
+            }
+            Op::Cas { e, a, old, new } => {
+                let Some(e) = self.existing(&e)? else { return Err(self.missing(&e)) };
+                let attribute = self.attribute(a)?;
+                self.refuse_composite(&attribute)?;
+                let old = old.map_or(Ok(Value::Nil), |old| self.settled(&attribute, old))?;
+                let new = self.settled(&attribute, new)?;
+                self.push(e, &attribute, new, n, What::Cas(Box::new(old)));
+                Ok(())
+            }
+        }
+    }
+
+    fn retraction(&mut self, op: Op, n: u32) -> Result<()> {
+        match op {
             Op::Retract { e, a, v } => {
                 let Some(e) = self.existing(&e)? else { return Ok(()) };
                 let Some(attribute) = self.known(a)? else { return Ok(()) };
@@ -90,15 +120,7 @@ impl Expander<'_> {
                 self.out.facts.push(Fact { e, a: AttrId(0), op: n, v, what, identity: false, map: false });
                 Ok(())
             }
-            Op::Cas { e, a, old, new } => {
-                let Some(e) = self.existing(&e)? else { return Err(self.missing(&e)) };
-                let attribute = self.attribute(a)?;
-                self.refuse_composite(&attribute)?;
-                let old = old.map_or(Ok(Value::Nil), |old| self.settled(&attribute, old))?;
-                let new = self.settled(&attribute, new)?;
-                self.push(e, &attribute, new, n, What::Cas(Box::new(old)));
-                Ok(())
-            }
+            Op::Entity(_) | Op::Add { .. } | Op::Cas { .. } => Ok(()),
         }
     }
 

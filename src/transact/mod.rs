@@ -9,7 +9,8 @@
 //!   `check`: values become what their attribute keeps.
 //! - `upsert`: tempids find the entities that they mean; `allocate`: the others become new ids.
 //! - `cascade`: retractions of entities become retractions of facts.
-//! - `apply`: facts become the rows that begin and end; `unique` and `declare` check what they lead to.
+//! - `apply`: facts become the rows that begin and end; `composite`: tuples follow their members; `unique` and
+//!   `declare` check what all that leads to.
 //!
 //! Nothing is written and nothing is read but the indexes: [`with`] on a database value is the same thing as what a
 //! connection does before it commits.
@@ -18,6 +19,7 @@ mod allocate;
 mod apply;
 mod cascade;
 mod check;
+mod composite;
 mod declare;
 mod expand;
 mod fact;
@@ -113,8 +115,8 @@ pub(crate) fn transact(db: &Db, data: TxData, now: i64) -> Result<Transacted> {
     let TxData { ops, meta, source } = data;
     let context = Context { snapshot, source: &source, t: t.0 };
 
-    let (schema, interned) = declare::declare(context, &ops)?;
-    let expanded = expand::expand(context, schema, interned, meta, ops)?;
+    let declared = declare::declare(context, &ops)?;
+    let expanded = expand::expand(context, declared, meta, ops)?;
     let expand::Expanded { mut facts, temps, max_named, schema: worked, mut interned } = expanded;
     let bindings = upsert::upsert(context, &worked, &facts, &temps)?;
     let allocated = allocate::allocate(context, &bindings, temps.names.len(), max_named, &mut facts)?;
@@ -128,6 +130,7 @@ pub(crate) fn transact(db: &Db, data: TxData, now: i64) -> Result<Transacted> {
         sole.clear();
     }
     let mut changes = apply::apply(context, &worked, &mut facts)?;
+    composite::follow(context, &worked, &mut changes)?;
     if !keep_history {
         // A database without history keeps no transactions either.
         changes.retain(|change| facts[change.fact as usize].op != META);

@@ -3,13 +3,15 @@
 
 use crate::datom::{Cut, EntityId, Key, Order, TX0, Value};
 use crate::db::{EntityRef, Snapshot};
+use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Direction;
 use crate::schema::builtin;
 
-use super::check::{convert, shorten};
+use super::check::shorten;
+use super::composite;
 use super::expand::Expander;
-use super::fact::Context;
+use super::fact::{Context, Fact, What};
 use super::input::{Subject, TempId};
 
 /// How far an id may lie above every id before: what is skipped is never given out.
@@ -25,8 +27,25 @@ impl Expander<'_> {
             Subject::Temp(TempId::CurrentTx) => Ok(self.context.t),
             Subject::Temp(tempid) => Ok(self.out.temps.named(tempid)),
             Subject::Entity(EntityRef::Ident(ident)) if ident.as_str() == "db/current-tx" => Ok(self.context.t),
-            Subject::Entity(entity) => self.lookup(entity, 0)?.ok_or_else(|| missing(entity)),
+            Subject::Entity(entity) => match (self.lookup(entity, 0)?, entity) {
+                (Some(id), _) => Ok(id),
+                (None, EntityRef::Ident(ident)) if self.idents.contains(ident) => Ok(self.new_ident(*ident)),
+                (None, _) => Err(missing(entity)),
+            },
         }
+    }
+
+    /// The place of the entity that gets the ident in this transaction: a tempid with the ident, which is an identity.
+    fn new_ident(&mut self, ident: Keyword) -> u64 {
+        if let Some(place) = self.named_by_ident.get(&ident) {
+            return *place;
+        }
+        let e = self.out.temps.anonymous();
+        let v = Value::Keyword(ident);
+        let fact = Fact { e, a: builtin::IDENT, op: self.op, v, what: What::Add, identity: true, map: true };
+        self.out.facts.push(fact);
+        self.named_by_ident.insert(ident, e);
+        e
     }
 
     /// The id of an entity, or `None` where an ident or a lookup ref names none.
@@ -51,7 +70,7 @@ impl Expander<'_> {
                 }
                 let attribute = std::sync::Arc::clone(attribute);
                 let value = match (attribute.is_ref(), value) {
-                    (false, value) => convert(&attribute, value.clone())?,
+                    (false, value) => composite::key(&self.out.schema, &attribute, value)?,
                     (true, value) => match self.lookup_target(value, depth)? {
                         Some(id) => Value::Ref(EntityId(id)),
                         None => return Ok(None),

@@ -21,8 +21,12 @@ pub(super) fn check(
 ) -> Result<()> {
     let is_unique = |a: AttrId| schema.get(a).is_some_and(|attribute| attribute.unique.is_some());
     let added = || changes.iter().filter(|change| change.added);
+    let is_sole = |change: &Change| {
+        let fact = change.fact as usize;
+        sole.get(fact).copied().unwrap_or(false) && facts[fact].a == change.row.a
+    };
     let open: HashSet<AttrId> = added()
-        .filter(|change| !sole.get(change.fact as usize).copied().unwrap_or(false) && is_unique(change.row.a))
+        .filter(|change| !is_sole(change) && is_unique(change.row.a))
         .map(|change| change.row.a)
         .collect();
     if open.is_empty() {

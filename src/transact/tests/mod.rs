@@ -1,11 +1,18 @@
-use std::sync::Arc;
+//! Tests of transactions. Every transaction that is made here is also replayed from its record.
 
-use super::*;
-use crate::datom::{Key, OPEN, Order, Row, TX0};
-use crate::db::Snapshot;
+mod errors;
+mod forms;
+mod model;
+mod schema;
+
+use super::{IntoTxData, TempId, Transacted, TxRecord, transact};
+use crate::datom::{EntityId, Key, OPEN, Order, Row, TX0};
 use crate::db::testing::empty_db;
+use crate::db::{Db, Snapshot};
+use crate::edn::Keyword;
+use crate::error::{Error, Result};
 use crate::index::Direction;
-use crate::schema::SchemaFlexibility;
+use crate::schema::{SchemaFlexibility, builtin};
 
 const SCHEMA: &str = "[
   {:db/ident :name :db/valueType :db.type/string :db/cardinality :db.cardinality/one}

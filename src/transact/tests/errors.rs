@@ -1,0 +1,107 @@
+//! What is refused, and how it is said.
+
+use super::super::Entity;
+use super::{after, fails, people, rows, run};
+use crate::datom::{EntityId, Order, TX0, Value};
+use crate::edn::Keyword;
+
+#[test]
+fn every_code() {
+    let db = after(&people(), r#"[{:db/id 20 :email "a" :login "l" :age 1 :aka "x"}]"#);
+    for (data, code) in [
+        ("5", "transact/syntax"),
+        ("{:tx-meta {}}", "transact/syntax"),
+        ("{:tx-data [] :other 1}", "transact/syntax"),
+        ("{:tx-data [] :tx-meta {:db/id 5}}", "transact/syntax"),
+        ("[5]", "transact/syntax"),
+        ("[[]]", "transact/syntax"),
+        ("[[:db/added 1 :age 2]]", "transact/syntax"),
+        ("[[:db/add 1 :age]]", "transact/syntax"),
+        ("[[:db/add 1 \"age\" 5]]", "transact/syntax"),
+        ("[{\"age\" 5}]", "transact/syntax"),
+        ("[[:db/add 20 :age #unknown 5]]", "transact/syntax"),
+        ("[[:db/retract -1 :age 5]]", "transact/syntax"),
+        ("[[:db/retractEntity \"x\"]]", "transact/syntax"),
+        ("[[:db/cas -1 :age nil 5]]", "transact/syntax"),
+        ("[[:db/cas 20 :boss nil \"new\"]]", "transact/syntax"),
+        ("[{:_age 20}]", "transact/syntax"),
+        ("[[:db/add 1.5 :age 1]]", "entity-id/syntax"),
+        ("[[:db/add [:email] :age 1]]", "lookup-ref/syntax"),
+        ("[[:db/add [:badge \"x\"] :age 1]]", "lookup-ref/syntax"),
+        ("[[:db/add [:age 1] :age 1]]", "lookup-ref/unique"),
+        ("[[:db/add [:email \"z\"] :age 1]]", "entity-id/missing"),
+        ("[[:db/add :nobody :age 1]]", "entity-id/missing"),
+        ("[[:db/cas [:email \"z\"] :age nil 1]]", "entity-id/missing"),
+        ("[[:db/add 20 :agee 1]]", "attribute/unknown"),
+        ("[[:db/add 20 :age \"1\"]]", "transact/schema"),
+        ("[[:db/add 20 :age 9223372036854775808]]", "transact/schema"),
+        ("[[:db/add 20 :score 9007199254740993]]", "transact/schema"),
+        ("[[:db/add 20 :boss 1.0]]", "transact/schema"),
+        ("[[:db/add 20 :name {:a 1}]]", "transact/schema"),
+        ("[{:db/id 20 :name [\"a\" {:name 1}]}]", "transact/schema"),
+        ("[[:db/add 20 :point [1 2.0 3]]]", "transact/schema"),
+        ("[[:db/add 20 :point [1 :x]]]", "transact/schema"),
+        ("[[:db/add 20 :path []]]", "transact/schema"),
+        ("[[:db/add 20 :path [:a :b :c :d :e :f :g :h :i]]]", "transact/schema"),
+        ("[[:db/add 20 :code \"abcd\"]]", "transact/max-length"),
+        ("[[:db/add 20 :name nil]]", "transact/nil"),
+        ("[{:db/id 20 :boss nil}]", "transact/nil"),
+        ("[[:db/add 21 :login \"l\"]]", "transact/unique"),
+        ("[{:db/id 21 :email \"a\"}]", "transact/upsert"),
+        ("[[:db/cas 20 :age 2 3]]", "transact/cas"),
+        ("[[:db/cas 20 :age nil 3]]", "transact/cas"),
+        ("[[:db/cas 20 :aka \"y\" \"z\"]]", "transact/cas"),
+        ("[[:db/add 8589934592 :age 1]]", "transact/entity-id"),
+        ("[[:db/add 536870912 :age 1]]", "transact/entity-id"),
+        ("[[:db/add 20 :boss 536870999]]", "transact/entity-id"),
+        ("[[:db/add 20 :db/txInstant #inst \"2030\"]]", "transact/tx-instant"),
+        ("[[:db/add :db/current-tx :db/txInstant #inst \"1960\"]]", "transact/tx-instant"),
+        ("[[:db/retractEntity 536870913]]", "transact/tx-instant"),
+    ] {
+        fails(&db, data, code);
+    }
+    let id = EntityId(0);
+    let error = run(&db, Entity::new().id(id).set(Keyword::new("age"), 1)).unwrap_err();
+    assert_eq!(error.code(), "transact/entity-id");
+}
+
+#[test]
+fn an_error_names_the_operation_and_its_place() {
+    let db = people();
+    let error = fails(&db, "[{:name \"A\"}\n nil\n [:db/add 20 :agee 5]]", "attribute/unknown");
+    assert_eq!(error.position(), Some((3, 2)));
+    assert!(error.message().starts_with("operation 2 of the tx-data: "), "{error}");
+    assert!(error.message().ends_with("did you mean :age?"), "{error}");
+    let error = fails(&db, "[[:db/add 20 :age \"five\"]]", "transact/schema");
+    assert_eq!(
+        error.message(),
+        "operation 0 of the tx-data: :age: a value of :db.type/long was wanted, got a string: \"five\""
+    );
+    let error = fails(&db, "{:tx-data [] :tx-meta {:agee 1}}", "attribute/unknown");
+    assert!(error.message().starts_with(":tx-meta: "), "{error}");
+    let error = fails(&db, "[{:name \"A\"}\n [:db/add 20 :name]]", "transact/syntax");
+    assert_eq!(error.position(), Some((2, 2)));
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    let db = people();
+    let text = format!("[{}{}]", "{:boss ".repeat(200), "{}".to_owned() + &"}".repeat(200));
+    assert!(matches!(run(&db, &*text).unwrap_err().code(), "transact/depth" | "edn/depth"));
+    let deep = (0..200).fold(Entity::new(), |child, _| Entity::new().set(Keyword::new("boss"), child));
+    assert_eq!(run(&db, deep).unwrap_err().code(), "transact/depth");
+    let lookup = (0..50).fold(Value::Long(1), |v, _| vec![Value::Keyword(Keyword::new("badge")), v].into());
+    let entity = Entity::new().id((Keyword::new("badge"), lookup)).set(Keyword::new("age"), 1);
+    assert_eq!(run(&db, entity).unwrap_err().code(), "lookup-ref/syntax");
+}
+
+#[test]
+fn what_is_refused_changes_nothing() {
+    let db = after(&people(), r#"[{:db/id 20 :email "a" :age 1}]"#);
+    let before = Order::ALL.map(|order| rows(db.snapshot(), order));
+    fails(&db, r#"[{:name "A"} [:db/add 20 :age 2] [:db/cas 20 :age 1 5]]"#, "transact/cas");
+    assert_eq!(Order::ALL.map(|order| rows(db.snapshot(), order)), before);
+    let view = db.as_of(EntityId(TX0 + 1)).unwrap();
+    fails(&view, "[]", "transact/view");
+    fails(&db.filter(|_, _| true), "[]", "transact/view");
+}
