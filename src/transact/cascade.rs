@@ -4,8 +4,8 @@
 use hashbrown::{HashMap, HashSet};
 
 use crate::datom::{AttrId, EntityId, Key, Order, Row, Value};
-use crate::error::Result;
-use crate::schema::Schema;
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::{Schema, builtin};
 
 use super::fact::{Context, Fact, What};
 use super::probe::Probe;
@@ -77,6 +77,11 @@ impl Cascade<'_> {
             let mut components = self.components(e, |a| schema.get(a).is_some_and(|attribute| attribute.component))?;
             components.reverse();
             for a in self.attributes(e)? {
+                if a == builtin::TX_INSTANT {
+                    let message = format!("{e} is a transaction: its :db/txInstant cannot be retracted");
+                    let error = Error::new(ErrorKind::Transact, "transact/tx-instant", message);
+                    return Err(self.context.locate(op, error));
+                }
                 self.retract(e, a, None, op);
             }
             for (from, a) in self.referrers(e)? {
