@@ -11,6 +11,7 @@ pub mod index;
 mod log;
 mod query;
 mod registry;
+mod query;
 mod schema;
 pub mod store;
 mod transact;
