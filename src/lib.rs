@@ -11,6 +11,7 @@ pub mod index;
 mod log;
 mod query;
 mod registry;
+pub mod pull;
 mod query;
 mod schema;
 pub mod store;
@@ -25,7 +26,7 @@ pub use datom::{
     AttrId, Columns, Component, Cut, Datom, EntityId, IntColumn, Key, OPEN, Order, Row, Side, TX0, Value, ValueColumn,
     ValueKind, ValueRef,
 };
-pub use db::{Count, DatomFilter, Db, EntityRef, Mode};
+pub use db::{Attr, Components, Count, DatomFilter, Datoms, Db, Entity, EntityRef, Mode};
 pub use error::{Error, ErrorKind, Result};
 pub use query::aggregate::{Aggregate, Aggregates, State};
 pub use query::builtin::{Argument, Function, FunctionBody, Functions, truthy};

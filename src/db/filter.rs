@@ -24,6 +24,15 @@ impl Filters {
         self.0.is_none()
     }
 
+    /// Whether these are the same filters, put on in the same call.
+    pub fn is_same(&self, other: &Filters) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(x), Some(y)) => Arc::ptr_eq(x, y),
+            _ => false,
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |filters| filters.len())
     }

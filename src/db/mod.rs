@@ -1,5 +1,7 @@
 //! Databases as values: what was known at a moment, and what is seen of it.
 
+mod datoms;
+mod entity;
 mod filter;
 mod lookup;
 mod snapshot;
@@ -7,6 +9,8 @@ mod snapshot;
 pub mod testing;
 mod view;
 
+pub use datoms::{Components, Datoms};
+pub use entity::{Attr, Entity};
 pub use filter::DatomFilter;
 pub use lookup::EntityRef;
 pub(crate) use snapshot::{Changes, Settings, Snapshot};

@@ -60,12 +60,17 @@ impl Schema {
 
     /// The ref attribute that a reverse name such as `:person/_friend` means: `:person/friend`.
     pub fn reversed(&self, ident: Keyword) -> Option<&Arc<Attribute>> {
-        let name = ident.name().strip_prefix('_')?;
-        let forward = match ident.namespace() {
-            Some(namespace) => format!("{namespace}/{name}"),
-            None => name.to_owned(),
-        };
-        self.attribute(Keyword::new(&forward)).filter(|attribute| attribute.is_ref())
+        self.attribute(self.forward_name(ident)?).filter(|attribute| attribute.is_ref())
+    }
+
+    /// `:person/friend` for `:person/_friend`; `None` for a name that does not begin with an underscore, and for one
+    /// that is an attribute as it stands.
+    pub fn forward_name(&self, ident: Keyword) -> Option<Keyword> {
+        let name = ident.name().strip_prefix('_').filter(|_| self.attribute(ident).is_none())?;
+        Some(match ident.namespace() {
+            Some(namespace) => Keyword::new(&format!("{namespace}/{name}")),
+            None => Keyword::new(name),
+        })
     }
 
     /// All attributes, built-in ones included, by name.

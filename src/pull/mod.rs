@@ -1,0 +1,46 @@
+//! Pull: a tree of maps out of a database, in the shape that a pattern tells.
+//!
+//! ```text
+//! [:person/name
+//!  [:person/email :as :mail :default "none"]
+//!  {:person/friend [:person/name {:person/address [*]}]}
+//!  {:person/parent ...}
+//!  :person/_friend]
+//! ```
+//!
+//! A pattern is read once ([`parse`]) and can be used for any number of entities ([`pull_pattern`], [`pull_many`]). It
+//! belongs to the database it was read for, and to later values of that database.
+
+mod parse;
+mod pattern;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub(crate) use parse::parse_at;
+pub use parse::{parse, parse_with};
+pub use pattern::{Pattern, Xform};
+pub use walk::{pull_many, pull_pattern};
+
+use crate::datom::Value;
+use crate::db::{Db, EntityRef};
+use crate::edn;
+use crate::error::Result;
+
+/// Pulls one entity with a pattern in EDN. The result is a map with the keys of the pattern, [`Value::Nil`] when nothing
+/// was found or the entity reference names no entity.
+///
+/// # Errors
+/// `Syntax` for text that is no pattern (with its place), `Argument` for a lookup ref by an attribute that is not
+/// unique and for a history database, `Limit` for a tree that is too deep or too large, and those of reading the store.
+pub fn pull(db: &Db, pattern: &str, entity: impl Into<EntityRef>) -> Result<Value> {
+    let form = edn::read(pattern)?;
+    let pattern = parse_at(&form, db, &|_| None).map_err(|misplaced| {
+        let (error, span) = *misplaced;
+        error.at(span, pattern)
+    })?;
+    match db.entid(&entity.into())? {
+        Some(e) => pull_pattern(db, &pattern, e),
+        None => Ok(Value::Nil),
+    }
+}
