@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use treering::db_testing::empty_db;
 use treering::edn::Keyword;
-use treering::{Db, Entity, SchemaFlexibility, with};
+use treering::{Db, EntityMap, SchemaFlexibility, with};
 
 const SCHEMA: &str = "[
   {:db/ident :person/name :db/valueType :db.type/string :db/cardinality :db.cardinality/one}
@@ -33,9 +33,9 @@ impl Names {
         Names { name, email, age, height, city }
     }
 
-    fn person(&self, n: u64, unique: bool) -> Entity {
+    fn person(&self, n: u64, unique: bool) -> EntityMap {
         let scattered = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
-        let person = Entity::new()
+        let person = EntityMap::new()
             .set(self.name, format!("Person {scattered}"))
             .set(self.age, (scattered % 100) as i64)
             .set(self.height, 1.5 + (scattered % 50) as f64 / 100.0)
@@ -68,7 +68,7 @@ fn main() {
         (n * 10_000..(n + 1) * 10_000)
             .map(|n| {
                 let scattered = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
-                let person = Entity::new().set(names.email, format!("{scattered}@example.org"));
+                let person = EntityMap::new().set(names.email, format!("{scattered}@example.org"));
                 person.set(names.age, 200 + (n % 100) as i64)
             })
             .collect()
@@ -76,7 +76,7 @@ fn main() {
 }
 
 /// Makes `rounds` transactions, one after the other, and says how fast; answers with the last database.
-fn batches(label: &str, db: &Db, rounds: u64, batch: impl Fn(u64) -> Vec<Entity>) -> Db {
+fn batches(label: &str, db: &Db, rounds: u64, batch: impl Fn(u64) -> Vec<EntityMap>) -> Db {
     let mut db = db.clone();
     let (mut datoms, mut spent, mut best) = (0, Duration::ZERO, f64::INFINITY);
     for n in 0..rounds {

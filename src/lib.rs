@@ -9,10 +9,9 @@ pub mod edn;
 mod error;
 pub mod index;
 mod log;
-mod query;
-mod registry;
 pub mod pull;
 mod query;
+mod registry;
 mod schema;
 pub mod store;
 mod transact;
@@ -34,7 +33,7 @@ pub use registry::{Access, BackendKind, Registry};
 pub use schema::{
     Attribute, Cardinality, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin,
 };
-pub use transact::{Entity, Given, IntoTxData, Op, Subject, TempId, TxData, TxReport, with};
+pub use transact::{EntityMap, Given, IntoTxData, Op, Subject, TempId, TxData, TxReport, with};
 
 #[cfg(any(test, feature = "testing"))]
 pub use db::testing as db_testing;

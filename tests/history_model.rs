@@ -142,12 +142,16 @@ impl Model {
             match *op {
                 Op::Add(a, v) => {
                     if !attributes[a].many {
-                        of(a, &wanted).into_iter().for_each(|f| drop(wanted.insert(f, false)));
+                        of(a, &wanted).into_iter().for_each(|f| {
+                            wanted.insert(f, false);
+                        });
                     }
                     wanted.insert((a, v), true);
                 }
                 Op::Retract(a, v) => drop(wanted.insert((a, v), false)),
-                Op::RetractAll(a) => of(a, &wanted).into_iter().for_each(|f| drop(wanted.insert(f, false))),
+                Op::RetractAll(a) => of(a, &wanted).into_iter().for_each(|f| {
+                    wanted.insert(f, false);
+                }),
             }
         }
         for (fact, holds) in wanted {

@@ -14,7 +14,7 @@ use crate::schema::{Attribute, Schema, SchemaFlexibility, TupleShape, Unique, Va
 use super::check::{convert, mismatch};
 use super::declare::Declared;
 use super::fact::{Context, Fact, META, TEMP, Temps, What};
-use super::input::{Entity, Given, Op, Subject, TempId};
+use super::input::{EntityMap, Given, Op, Subject, TempId};
 use super::read::MAX_DEPTH;
 
 /// What the stage leaves.
@@ -38,12 +38,7 @@ pub(super) struct Expander<'a> {
     pub op: u32,
 }
 
-pub(super) fn expand(
-    context: Context<'_>,
-    declared: Declared,
-    meta: Entity,
-    ops: Vec<Op>,
-) -> Result<Expanded> {
+pub(super) fn expand(context: Context<'_>, declared: Declared, meta: EntityMap, ops: Vec<Op>) -> Result<Expanded> {
     let mut facts = Vec::with_capacity(1 + ops.len());
     // The first fact is when the transaction happens; the instant is filled in once all is expanded.
     facts.push(Fact {
@@ -125,7 +120,7 @@ impl Expander<'_> {
     }
 
     /// Expands the map of an entity; answers with its id or tempid.
-    fn entity(&mut self, entity: Entity, n: u32, depth: usize) -> Result<u64> {
+    fn entity(&mut self, entity: EntityMap, n: u32, depth: usize) -> Result<u64> {
         if depth > MAX_DEPTH {
             let message = format!("entity maps are nested deeper than {MAX_DEPTH}");
             return Err(Error::new(ErrorKind::Limit, "transact/depth", message));

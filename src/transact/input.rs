@@ -121,7 +121,7 @@ pub enum Given {
     /// An entity, for a ref attribute.
     Entity(Subject),
     /// An entity with attributes of its own, for a ref attribute.
-    Nested(Entity),
+    Nested(EntityMap),
     /// Several values.
     Many(Vec<Given>),
 }
@@ -132,8 +132,8 @@ impl<V: Into<Value>> From<V> for Given {
     }
 }
 
-impl From<Entity> for Given {
-    fn from(entity: Entity) -> Self {
+impl From<EntityMap> for Given {
+    fn from(entity: EntityMap) -> Self {
         Given::Nested(entity)
     }
 }
@@ -154,44 +154,44 @@ impl From<TempId> for Given {
 ///
 /// ```
 /// use treering::edn::Keyword;
-/// use treering::Entity;
-/// let alice = Entity::new().tempid("alice").set(Keyword::new("name"), "Alice").set(Keyword::new("age"), 30);
+/// use treering::EntityMap;
+/// let alice = EntityMap::new().tempid("alice").set(Keyword::new("name"), "Alice").set(Keyword::new("age"), 30);
 /// ```
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Entity {
+pub struct EntityMap {
     pub(super) id: Option<Subject>,
     pub(super) attributes: Vec<(Keyword, Given)>,
 }
 
-impl Entity {
+impl EntityMap {
     /// An entity of which nothing is known: a new one, unless an identity attribute tells otherwise.
-    pub fn new() -> Entity {
-        Entity::default()
+    pub fn new() -> EntityMap {
+        EntityMap::default()
     }
 
     /// Says which entity it is.
     #[must_use]
-    pub fn id(mut self, id: impl Into<Subject>) -> Entity {
+    pub fn id(mut self, id: impl Into<Subject>) -> EntityMap {
         self.id = Some(id.into());
         self
     }
 
     /// Gives it a name inside the transaction.
     #[must_use]
-    pub fn tempid(self, tempid: impl Into<TempId>) -> Entity {
+    pub fn tempid(self, tempid: impl Into<TempId>) -> EntityMap {
         self.id(Subject::Temp(tempid.into()))
     }
 
     /// Gives an attribute a value. A reverse attribute (`:ns/_attr`) makes the value refer to the entity.
     #[must_use]
-    pub fn set(mut self, attribute: Keyword, value: impl Into<Given>) -> Entity {
+    pub fn set(mut self, attribute: Keyword, value: impl Into<Given>) -> EntityMap {
         self.attributes.push((attribute, value.into()));
         self
     }
 
     /// Gives an attribute several values.
     #[must_use]
-    pub fn add_many<V: Into<Given>>(mut self, attribute: Keyword, values: impl IntoIterator<Item = V>) -> Entity {
+    pub fn add_many<V: Into<Given>>(mut self, attribute: Keyword, values: impl IntoIterator<Item = V>) -> EntityMap {
         let values = values.into_iter().map(Into::into).collect();
         self.attributes.push((attribute, Given::Many(values)));
         self
@@ -203,7 +203,7 @@ impl Entity {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
     /// The map form: asserts all values of the entity.
-    Entity(Entity),
+    Entity(EntityMap),
     /// `[:db/add e a v]`
     Add {
         /// The entity.
@@ -247,8 +247,8 @@ pub enum Op {
     },
 }
 
-impl From<Entity> for Op {
-    fn from(entity: Entity) -> Self {
+impl From<EntityMap> for Op {
+    fn from(entity: EntityMap) -> Self {
         Op::Entity(entity)
     }
 }
@@ -258,7 +258,7 @@ impl From<Entity> for Op {
 pub struct TxData {
     pub(super) ops: Vec<Op>,
     /// Values of the transaction's own entity.
-    pub(super) meta: Entity,
+    pub(super) meta: EntityMap,
     pub(super) source: Source,
 }
 
@@ -278,7 +278,7 @@ impl TxData {
 
     /// Adds what is said of the transaction itself, the `:tx-meta`.
     #[must_use]
-    pub fn with_meta(mut self, meta: Entity) -> TxData {
+    pub fn with_meta(mut self, meta: EntityMap) -> TxData {
         self.meta.attributes.extend(meta.attributes);
         self
     }
@@ -347,7 +347,7 @@ impl IntoTxData for Op {
     }
 }
 
-impl IntoTxData for Entity {
+impl IntoTxData for EntityMap {
     fn into_tx_data(self) -> Result<TxData> {
         Ok(TxData::new(vec![self.into()]))
     }

@@ -34,7 +34,7 @@ mod upsert;
 #[cfg(test)]
 mod tests;
 
-pub use input::{Entity, Given, IntoTxData, Op, Subject, TempId, TxData};
+pub use input::{EntityMap, Given, IntoTxData, Op, Subject, TempId, TxData};
 pub(crate) use record::TxRecord;
 
 use std::sync::Arc;

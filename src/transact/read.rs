@@ -5,7 +5,7 @@ use crate::db::EntityRef;
 use crate::edn::{self, Form, FormKind, Keyword};
 use crate::error::{Error, ErrorKind, Result};
 
-use super::input::{Entity, Given, Op, Subject, TempId, TxData};
+use super::input::{EntityMap, Given, Op, Subject, TempId, TxData};
 
 /// Deepest nesting of entity maps.
 pub(super) const MAX_DEPTH: usize = 128;
@@ -130,7 +130,7 @@ impl Reader<'_> {
         }
     }
 
-    fn entity(&self, form: &Form, depth: usize) -> Result<Entity> {
+    fn entity(&self, form: &Form, depth: usize) -> Result<EntityMap> {
         let pairs = form.pairs().ok_or_else(|| {
             self.wrong(form, format!("a map of attributes and values was wanted, got {}", form.kind_name()))
         })?;
@@ -138,7 +138,7 @@ impl Reader<'_> {
             let message = format!("entity maps are nested deeper than {MAX_DEPTH}");
             return Err(self.place(form, Error::new(ErrorKind::Limit, "transact/depth", message)));
         }
-        let mut entity = Entity { id: None, attributes: Vec::with_capacity(pairs.len()) };
+        let mut entity = EntityMap { id: None, attributes: Vec::with_capacity(pairs.len()) };
         for (key, value) in pairs {
             let key = self.attribute(key)?;
             match key.as_str() {

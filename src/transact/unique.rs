@@ -25,10 +25,8 @@ pub(super) fn check(
         let fact = change.fact as usize;
         sole.get(fact).copied().unwrap_or(false) && facts[fact].a == change.row.a
     };
-    let open: HashSet<AttrId> = added()
-        .filter(|change| !is_sole(change) && is_unique(change.row.a))
-        .map(|change| change.row.a)
-        .collect();
+    let open: HashSet<AttrId> =
+        added().filter(|change| !is_sole(change) && is_unique(change.row.a)).map(|change| change.row.a).collect();
     if open.is_empty() {
         return Ok(());
     }

@@ -1,6 +1,6 @@
 //! What is refused, and how it is said.
 
-use super::super::Entity;
+use super::super::EntityMap;
 use super::{after, fails, people, rows, run};
 use crate::datom::{EntityId, Order, TX0, Value};
 use crate::edn::Keyword;
@@ -61,7 +61,7 @@ fn every_code() {
         fails(&db, data, code);
     }
     let id = EntityId(0);
-    let error = run(&db, Entity::new().id(id).set(Keyword::new("age"), 1)).unwrap_err();
+    let error = run(&db, EntityMap::new().id(id).set(Keyword::new("age"), 1)).unwrap_err();
     assert_eq!(error.code(), "transact/entity-id");
 }
 
@@ -88,10 +88,10 @@ fn deep_nesting_is_refused() {
     let db = people();
     let text = format!("[{}{}]", "{:boss ".repeat(200), "{}".to_owned() + &"}".repeat(200));
     assert!(matches!(run(&db, &*text).unwrap_err().code(), "transact/depth" | "edn/depth"));
-    let deep = (0..200).fold(Entity::new(), |child, _| Entity::new().set(Keyword::new("boss"), child));
+    let deep = (0..200).fold(EntityMap::new(), |child, _| EntityMap::new().set(Keyword::new("boss"), child));
     assert_eq!(run(&db, deep).unwrap_err().code(), "transact/depth");
     let lookup = (0..50).fold(Value::Long(1), |v, _| vec![Value::Keyword(Keyword::new("badge")), v].into());
-    let entity = Entity::new().id((Keyword::new("badge"), lookup)).set(Keyword::new("age"), 1);
+    let entity = EntityMap::new().id((Keyword::new("badge"), lookup)).set(Keyword::new("age"), 1);
     assert_eq!(run(&db, entity).unwrap_err().code(), "lookup-ref/syntax");
 }
 

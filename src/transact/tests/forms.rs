@@ -1,6 +1,6 @@
 //! Each form of tx-data and what it does.
 
-use super::super::{Entity, Op, Subject, TempId, with};
+use super::super::{EntityMap, Op, Subject, TempId, with};
 use super::{FIRST, after, did, does, facts, people, run};
 use crate::datom::{EntityId, TX0, Value};
 use crate::db::testing::empty_db;
@@ -18,8 +18,15 @@ fn nested_maps_and_collections_become_entities() {
     assert_eq!(
         facts(&after(&db, nested)),
         [
-            r#"15 :name "A""#, "15 :friend #16", "15 :friend #18", "15 :boss #19", r#"16 :name "B""#, "16 :boss #17",
-            r#"17 :name "C""#, r#"18 :name "D""#, r#"19 :name "E""#
+            r#"15 :name "A""#,
+            "15 :friend #16",
+            "15 :friend #18",
+            "15 :boss #19",
+            r#"16 :name "B""#,
+            "16 :boss #17",
+            r#"17 :name "C""#,
+            r#"18 :name "D""#,
+            r#"19 :name "E""#
         ]
     );
     assert_eq!(facts(&after(&db, r#"[{:aka #{"x"} :friend ["n" -1]} {:db/id "n" :aka "y"}]"#)).len(), 4);
@@ -118,7 +125,10 @@ fn entities_go_with_their_components_and_the_refs_to_them() {
     let with_more = r#"[[:db/add 25 :boss 20] [:db/add 20 :aka "z"] [:db/retractEntity 20] [:db/add 20 :age 1]]"#;
     assert_eq!(facts(&after(&db, with_more)), ["20 :age 1"], "what is said before goes, what is said after stays");
     for op in [":db.fn/retractAttribute", ":db/retractAttribute"] {
-        assert_eq!(facts(&after(&db, &format!("[[{op} 20 :part]]"))), [r#"20 :name "A""#, "23 :friend #20", "23 :boss #20"]);
+        assert_eq!(
+            facts(&after(&db, &format!("[[{op} 20 :part]]"))),
+            [r#"20 :name "A""#, "23 :friend #20", "23 :boss #20"]
+        );
     }
     assert_eq!(does(&db, r#"[[:db/retractEntity [:email "nobody"]] [:db/retractEntity 99]]"#), [""; 0]);
     let circle = after(&people(), "[{:db/id 20 :part 21} {:db/id 21 :part 20}]");
@@ -157,8 +167,8 @@ fn ids_go_on_above_all_that_were_named() {
 fn typed_data_is_as_good_as_text() {
     let db = people();
     let entities = vec![
-        Entity::new().tempid("a").set(kw("name"), "A").add_many(kw("aka"), ["x", "y"]),
-        Entity::new().set(kw("name"), "B").set(kw("friend"), TempId::from("a")).set(kw("boss"), Entity::new()),
+        EntityMap::new().tempid("a").set(kw("name"), "A").add_many(kw("aka"), ["x", "y"]),
+        EntityMap::new().set(kw("name"), "B").set(kw("friend"), TempId::from("a")).set(kw("boss"), EntityMap::new()),
     ];
     let text = r#"[{:db/id "a" :name "A" :aka ["x" "y"]} {:name "B" :friend "a" :boss {}}]"#;
     assert_eq!(did(&run(&db, entities).unwrap()), did(&run(&db, text).unwrap()));
@@ -169,6 +179,6 @@ fn typed_data_is_as_good_as_text() {
     ];
     let text = r#"[[:db/add "t" :name "C"] [:db/cas 20 :age nil 1] [:db/retract [:email "none"] :name]]"#;
     assert_eq!(did(&run(&db, ops).unwrap()), did(&run(&db, edn::read(text).unwrap()).unwrap()));
-    let report = with(&db, Entity::new().id(EntityId(FIRST)).set(kw("age"), Value::Long(1))).unwrap();
+    let report = with(&db, EntityMap::new().id(EntityId(FIRST)).set(kw("age"), Value::Long(1))).unwrap();
     assert_eq!(report.tx_data.len(), 2);
 }

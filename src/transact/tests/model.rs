@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::{collection, prop_assert_eq, proptest};
 
-use super::super::{Entity, Op, Subject};
+use super::super::{EntityMap, Op, Subject};
 use super::{FIRST, after, people, rows, run};
 use crate::datom::{EntityId, Order, TX0, Value};
 use crate::db::Db;
 use crate::edn::Keyword;
 
 /// Attributes that the sequences use; the flag says whether an attribute takes many values.
-const ATTRIBUTES: [(&str, bool); 5] = [("age", false), ("aka", true), ("boss", false), ("friend", true), ("part", true)];
+const ATTRIBUTES: [(&str, bool); 5] =
+    [("age", false), ("aka", true), ("boss", false), ("friend", true), ("part", true)];
 
 const ENTITIES: u64 = 5;
 
@@ -138,7 +139,7 @@ fn op(step: &Step) -> Op {
             Op::Cas { e: subject(e), a: keyword(a), old, new: value(*a, *new).into() }
         }
         Step::Upsert(email, age) => {
-            let entity = Entity::new().set(Keyword::new("email"), format!("{email}@x"));
+            let entity = EntityMap::new().set(Keyword::new("email"), format!("{email}@x"));
             entity.set(Keyword::new("age"), value(0, *age)).into()
         }
     }
@@ -165,10 +166,9 @@ fn model_of(db: &Db, closed: bool) -> BTreeSet<(u64, String, Value, u64, u64)> {
 
 /// Every order holds the same rows, each where it belongs.
 fn check_orders(db: &Db) {
-    for (base, orders) in [
-        (Order::Eavt, [Order::Aevt, Order::Avet]),
-        (Order::HistoryEavt, [Order::HistoryAevt, Order::HistoryAvet]),
-    ] {
+    for (base, orders) in
+        [(Order::Eavt, [Order::Aevt, Order::Avet]), (Order::HistoryEavt, [Order::HistoryAevt, Order::HistoryAvet])]
+    {
         for order in orders {
             let in_avet = |a| db.schema().get(a).is_some_and(|attribute| attribute.in_avet());
             let mut expected = rows(db.snapshot(), base);
