@@ -29,6 +29,7 @@ pub use db::{Attr, Components, Count, DatomFilter, Datoms, Db, Entity, EntityRef
 pub use error::{Error, ErrorKind, Result};
 pub use query::aggregate::{Aggregate, Aggregates, State};
 pub use query::builtin::{Argument, Function, FunctionBody, Functions, truthy};
+pub use query::{Explanation, Input, IntoInputs, IntoQuery, Output, Query, QueryOptions, Shape, explain, q, q_with};
 pub use registry::{Access, BackendKind, Registry};
 pub use schema::{
     Attribute, Cardinality, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin,

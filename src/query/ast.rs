@@ -1,0 +1,163 @@
+//! What a query says, as it was written: names and places, nothing resolved yet.
+
+use std::sync::Arc;
+
+use crate::datom::Value;
+use crate::edn::{Form, Span, Symbol};
+
+/// A symbol with its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Name {
+    pub symbol: Symbol,
+    pub span: Span,
+}
+
+impl Name {
+    pub fn text(self) -> &'static str {
+        self.symbol.as_str()
+    }
+}
+
+/// A position of a pattern or an argument.
+#[derive(Debug, Clone)]
+pub(super) enum Term {
+    /// `_`
+    Blank,
+    /// `?x`, or a plain symbol that `:in` binds
+    Var(Name),
+    /// `$x`, as an argument
+    Source(Name),
+    /// Anything else.
+    Const(Value),
+}
+
+/// What a function's result or an input is bound to.
+#[derive(Debug, Clone)]
+pub(super) enum Binding {
+    /// `_`
+    Blank,
+    /// `?x`
+    Var(Name),
+    /// `[?x _ ?y]`
+    Tuple(Vec<Binding>),
+    /// `[?x ...]`; a relation `[[?x ?y]]` is a collection of tuples.
+    Collection(Box<Binding>),
+}
+
+/// One clause of `:where`.
+#[derive(Debug, Clone)]
+pub(super) struct Clause {
+    pub kind: ClauseKind,
+    pub span: Span,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum ClauseKind {
+    /// `[$src ?e :a ?v ?tx ?added]`
+    Pattern { source: Option<Name>, terms: Vec<Term> },
+    /// `[(f args…)]`, `[(f args…) binding]`
+    Call { function: Name, args: Vec<Term>, binding: Option<Binding> },
+    /// `(not clauses…)`, `(not-join [vars] clauses…)`
+    Not { source: Option<Name>, vars: Option<Vec<Name>>, clauses: Vec<Clause> },
+    /// `(or branches…)`, `(or-join [[required] vars] branches…)`; a branch is a conjunction.
+    Or { source: Option<Name>, vars: Option<RuleVars>, branches: Vec<Vec<Clause>> },
+    /// `(and clauses…)` outside an `or`
+    And { source: Option<Name>, clauses: Vec<Clause> },
+    /// `($src rule args…)`
+    Rule { source: Option<Name>, name: Name, args: Vec<Term> },
+}
+
+/// `[[required…] free…]`
+#[derive(Debug, Clone)]
+pub(super) struct RuleVars {
+    pub required: Vec<Name>,
+    pub free: Vec<Name>,
+}
+
+/// One branch of a rule.
+#[derive(Debug, Clone)]
+pub(super) struct RuleBranch {
+    pub name: Name,
+    pub vars: RuleVars,
+    pub clauses: Vec<Clause>,
+}
+
+/// The branches of all rules, with the text they were read from.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rules {
+    pub branches: Vec<RuleBranch>,
+    pub text: Option<Arc<str>>,
+}
+
+/// One element of `:in`.
+#[derive(Debug, Clone)]
+pub(super) enum InElement {
+    /// `$`, `$name`
+    Source(Name),
+    /// `%`
+    Rules(Span),
+    /// Variables.
+    Binding(Binding, Span),
+}
+
+/// One element of `:find`.
+#[derive(Debug, Clone)]
+pub(super) enum FindElement {
+    /// `?x`
+    Var(Name),
+    /// `(sum ?x)`, `(min 3 ?x)`, `(aggregate ?f ?x)`: the last argument is what is aggregated.
+    Aggregate { function: Name, args: Vec<Term>, span: Span },
+    /// `(pull $src ?e pattern)`
+    Pull { source: Option<Name>, var: Name, pattern: PullPattern, span: Span },
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum PullPattern {
+    Literal(Form),
+    Var(Name),
+}
+
+/// The four find shapes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FindShape {
+    Relation,
+    Collection,
+    Tuple,
+    Scalar,
+}
+
+/// `:keys`, `:strs`, `:syms`: the keys of result maps.
+#[derive(Debug, Clone)]
+pub(super) struct ReturnMap {
+    pub keys: Vec<Value>,
+}
+
+/// One key of `:order-by`.
+#[derive(Debug, Clone)]
+pub(super) struct OrderKey {
+    pub column: OrderColumn,
+    pub descending: bool,
+    pub span: Span,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum OrderColumn {
+    Var(Name),
+    Index(usize),
+}
+
+/// A query, parsed.
+#[derive(Debug, Clone)]
+pub(super) struct Ast {
+    pub find: Vec<FindElement>,
+    pub shape: FindShape,
+    pub with: Vec<Name>,
+    pub inputs: Vec<InElement>,
+    pub clauses: Vec<Clause>,
+    pub return_map: Option<ReturnMap>,
+    pub order_by: Vec<OrderKey>,
+    pub limit: Option<usize>,
+    pub offset: usize,
+    /// The text that spans point into.
+    pub text: Option<Arc<str>>,
+}

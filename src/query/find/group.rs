@@ -1,0 +1,116 @@
+//! Groups and their aggregates.
+
+use std::sync::Arc;
+
+use super::{aggregate_name, term_column};
+use crate::datom::Value;
+use crate::error::{Error, ErrorKind, Result};
+use crate::query::aggregate::{Aggregate, State};
+use crate::query::logic::{AggregateName, Element, Term, Var};
+use crate::query::operator::{Batch, Column, Exec, KeyColumn, RowSet};
+
+/// One aggregate of `:find`.
+struct Fold {
+    aggregate: Arc<dyn Aggregate>,
+    args: Vec<Value>,
+    of: Term,
+    /// One for each group.
+    states: Vec<Box<dyn State>>,
+}
+
+/// The groups seen so far: those that agree in all elements of `:find` that are no aggregates.
+pub(super) struct Groups {
+    keys: Vec<Term>,
+    seen: RowSet,
+    /// The values of the keys, one row for each group.
+    groups: Batch,
+    folds: Vec<Fold>,
+}
+
+impl Groups {
+    pub fn new(cx: &Exec<'_>) -> Result<Groups> {
+        let run = cx.run;
+        let aggregates = run.aggregates;
+        let mut keys = Vec::new();
+        let mut folds = Vec::new();
+        for element in &run.program.find {
+            match element {
+                Element::Term(term) | Element::Pull { of: term, .. } => keys.push(*term),
+                Element::Aggregate { name, args, of, place } => {
+                    let name = match name {
+                        AggregateName::Known(name) => Some(*name),
+                        AggregateName::Named(constant) => aggregate_name(&run.constants[*constant]),
+                    };
+                    let aggregate = name.and_then(|name| aggregates.get(name)).cloned().ok_or_else(|| {
+                        let message = "the input names no aggregate";
+                        place.mark(Error::new(ErrorKind::Query, "query/unknown-function", message))
+                    })?;
+                    let args = args.iter().map(|term| match term {
+                        Term::Const(constant) => run.constants[*constant].clone(),
+                        _ => Value::Nil,
+                    });
+                    folds.push(Fold { aggregate, args: args.collect(), of: *of, states: Vec::new() });
+                }
+            }
+        }
+        let width = keys.len();
+        Ok(Groups { keys, seen: RowSet::new(width), groups: Batch::empty(width), folds })
+    }
+
+    pub fn add(&mut self, batch: &Batch, layout: &[Var], cx: &mut Exec<'_>) -> Result<()> {
+        let columns =
+            self.keys.iter().map(|term| term_column(*term, batch, layout, cx)).collect::<Result<Vec<Column>>>()?;
+        let keys = KeyColumn::of_all(&columns.iter().collect::<Vec<_>>(), &mut cx.heap)?;
+        let mut groups: Vec<u32> = Vec::with_capacity(batch.len);
+        let mut fresh: Vec<u32> = Vec::new();
+        if keys.is_empty() {
+            groups.resize(batch.len, 0);
+            if self.groups.len == 0 {
+                fresh.push(0);
+            }
+        } else {
+            for row in 0..batch.len {
+                let (group, new) = self.seen.insert(&keys, row);
+                if new {
+                    fresh.push(row as u32);
+                }
+                groups.push(group);
+            }
+        }
+        let fresh_rows = Batch { len: batch.len, columns }.gather(&fresh);
+        self.groups.append(&fresh_rows);
+        for fold in &mut self.folds {
+            for _ in 0..fresh.len() {
+                fold.states.push(fold.aggregate.state(&fold.args)?);
+            }
+            let column = term_column(fold.of, batch, layout, cx)?;
+            for (row, group) in groups.iter().enumerate() {
+                let value = cx.heap.get(column.kind_at(row), column.cells()[row]);
+                fold.states[*group as usize].add(&value)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn finish(self, cx: &mut Exec<'_>) -> Result<Batch> {
+        let len = self.groups.len;
+        let mut keys = self.groups.columns.into_iter();
+        let mut folds = self.folds.into_iter();
+        let mut columns = Vec::with_capacity(cx.run.program.find.len());
+        for element in &cx.run.program.find {
+            columns.push(match element {
+                Element::Term(_) | Element::Pull { .. } => keys.next().unwrap_or_default(),
+                Element::Aggregate { place, .. } => {
+                    let mut column = Column::with_capacity(len);
+                    for state in folds.next().map(|fold| fold.states).unwrap_or_default() {
+                        let value = state.finish().map_err(|error| place.mark(error))?;
+                        let (kind, cell) = cx.heap.cell(&value.as_ref())?;
+                        column.push(kind, cell);
+                    }
+                    column
+                }
+            });
+        }
+        Ok(Batch { len, columns })
+    }
+}

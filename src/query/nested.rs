@@ -1,0 +1,34 @@
+//! Queries inside queries: `[(q [:find …] $ ?x) ?result]`.
+
+use super::builtin::Argument;
+use super::input::Input;
+use super::run::Run;
+use super::{Query, evaluate};
+use crate::datom::Value;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Deepest nesting of queries: each is a plan of its own on the stack.
+const MAX_DEPTH: usize = 8;
+
+/// Runs the query that the first argument is, with the others as inputs.
+pub(super) fn call(args: &[Argument<'_>], run: &Run<'_>) -> Result<Value> {
+    let Some((Argument::Value(query), inputs)) = args.split_first() else {
+        return Err(Error::new(ErrorKind::Query, "query/arity", "q wants a query and its inputs"));
+    };
+    if run.depth >= MAX_DEPTH {
+        let message = format!("queries are nested deeper than {MAX_DEPTH}");
+        return Err(Error::new(ErrorKind::Limit, "query/limit", message));
+    }
+    let query = match query {
+        Value::Str(text) => Query::parse(text)?,
+        other => Query::from_form(&other.to_form())?,
+    };
+    let inputs: Vec<Input> = inputs
+        .iter()
+        .map(|arg| match arg {
+            Argument::Value(value) => Input::Value(Value::clone(value)),
+            Argument::Db(db) => Input::Db((*db).clone()),
+        })
+        .collect();
+    Ok(evaluate(&query, &inputs, run.options, run.depth + 1)?.into_value())
+}

@@ -1,0 +1,88 @@
+//! Plans to operators.
+
+use super::call::CallOp;
+use super::distinct::DistinctOp;
+use super::equal::EqualOp;
+use super::join::JoinOp;
+use super::lookup::LookupOp;
+use super::not::NotOp;
+use super::or::OrOp;
+use super::pipeline::Pipeline;
+use super::rows::RowsOp;
+use super::{Batch, Exec, Operator};
+use crate::error::{Error, ErrorKind, Result};
+use crate::query::logic::Var;
+use crate::query::plan::{Op, Plan};
+
+/// Where the columns of one layout stand in another.
+pub(super) fn places(from: &[Var], to: &[Var]) -> Vec<Option<usize>> {
+    to.iter().map(|var| from.iter().position(|other| other == var)).collect()
+}
+
+/// The place of a column that the planner put there.
+pub(super) fn place(layout: &[Var], var: Var) -> Result<usize> {
+    layout.iter().position(|other| *other == var).ok_or_else(|| {
+        Error::new(ErrorKind::Internal, "query/plan", format!("the plan has no column for the variable {var} here"))
+    })
+}
+
+/// The operators of a plan; with `out`, a last one that brings the columns into that sequence.
+pub(in crate::query) fn build<'q>(plan: &'q Plan, out: Option<&[Var]>, cx: &mut Exec<'q>) -> Result<Pipeline<'q>> {
+    let mut operators: Vec<Box<dyn Operator<'q> + 'q>> = Vec::with_capacity(plan.steps.len() + 1);
+    let mut layout: &[Var] = &plan.input;
+    for step in &plan.steps {
+        let next: &[Var] = &step.layout;
+        operators.push(match &step.op {
+            Op::Nothing(_) => Box::new(NothingOp),
+            Op::Lookup(lookup) => Box::new(LookupOp::new(lookup, layout, next, cx)?),
+            Op::Join { right, keys, exists, build_left } => {
+                Box::new(JoinOp::new(right, keys, *exists, *build_left, layout, next, cx)?)
+            }
+            Op::Rows(rows) => Box::new(RowsOp::new(rows, next, cx)?),
+            Op::Call { call, .. } => Box::new(CallOp::new(call, &step.place, layout, next, cx)?),
+            Op::Equal { a, b, copy } => Box::new(EqualOp::new(a, b, *copy, layout, next, cx)?),
+            Op::Not { body } => Box::new(NotOp::new(body, layout, next, cx)?),
+            Op::Or { branches } => Box::new(OrOp::new(branches, layout, next, cx)?),
+            Op::Rule(_) => return Err(Error::new(ErrorKind::Query, "query/rule-unknown", "recursive rules")),
+            Op::Distinct => Box::new(DistinctOp::new(next.len())),
+        });
+        layout = next;
+    }
+    if let Some(out) = out
+        && out != layout
+    {
+        let places = out.iter().map(|var| place(layout, *var)).collect::<Result<Vec<_>>>()?;
+        operators.push(Box::new(ProjectOp { places, batch: None }));
+    }
+    Ok(Pipeline::new(operators))
+}
+
+struct NothingOp;
+
+impl<'q> Operator<'q> for NothingOp {
+    fn feed(&mut self, _: Batch, _: &mut Exec<'q>) -> Result<()> {
+        Ok(())
+    }
+
+    fn poll(&mut self, _: &mut Exec<'q>) -> Result<Option<Batch>> {
+        Ok(None)
+    }
+}
+
+/// Columns in another sequence.
+struct ProjectOp {
+    places: Vec<usize>,
+    batch: Option<Batch>,
+}
+
+impl<'q> Operator<'q> for ProjectOp {
+    fn feed(&mut self, batch: Batch, _: &mut Exec<'q>) -> Result<()> {
+        let columns = self.places.iter().map(|place| batch.columns[*place].clone()).collect();
+        self.batch = Some(Batch { len: batch.len, columns });
+        Ok(())
+    }
+
+    fn poll(&mut self, _: &mut Exec<'q>) -> Result<Option<Batch>> {
+        Ok(self.batch.take())
+    }
+}

@@ -1,0 +1,213 @@
+//! Pairs that agree in the keys, by hashing one side.
+
+use super::batch::{BATCH, Batch, Column};
+use super::build::{build, place, places};
+use super::key::{KeyColumn, RowIndex};
+use super::pipeline::Pipeline;
+use super::{Exec, Operator};
+use crate::error::Result;
+use crate::query::logic::Var;
+use crate::query::plan::Plan;
+
+/// Where a column of the output comes from.
+#[derive(Debug)]
+enum Source {
+    Left(usize),
+    Right(usize),
+}
+
+pub(super) struct JoinOp<'q> {
+    right_plan: &'q Plan,
+    right_width: usize,
+    left_keys: Vec<usize>,
+    right_keys: Vec<usize>,
+    exists: bool,
+    build_left: bool,
+    out: Vec<Source>,
+    /// What is hashed: the right side, or what was fed.
+    built: Option<(Batch, RowIndex)>,
+    fed: Batch,
+    left_width: usize,
+    /// With the left side hashed: the right side, which is streamed.
+    stream: Option<Pipeline<'q>>,
+    matched: Vec<bool>,
+    probe: Batch,
+    probe_keys: Vec<KeyColumn>,
+    at: usize,
+    /// The built row that the probe row at `at` is paired with next.
+    partner: Option<u32>,
+}
+
+impl<'q> JoinOp<'q> {
+    pub fn new(
+        right: &'q Plan,
+        keys: &[Var],
+        exists: bool,
+        build_left: bool,
+        layout: &[Var],
+        next: &[Var],
+        _: &mut Exec<'q>,
+    ) -> Result<JoinOp<'q>> {
+        let right_layout = right.layout();
+        let left_keys = keys.iter().map(|var| place(layout, *var)).collect::<Result<_>>()?;
+        let right_keys = keys.iter().map(|var| place(right_layout, *var)).collect::<Result<_>>()?;
+        let mut out = Vec::with_capacity(next.len());
+        for (var, at) in next.iter().zip(places(layout, next)) {
+            out.push(match at {
+                Some(at) => Source::Left(at),
+                None => Source::Right(place(right_layout, *var)?),
+            });
+        }
+        Ok(JoinOp {
+            right_plan: right,
+            right_width: right_layout.len(),
+            left_keys,
+            right_keys,
+            exists,
+            build_left,
+            out,
+            built: None,
+            fed: Batch::empty(layout.len()),
+            left_width: layout.len(),
+            stream: None,
+            matched: Vec::new(),
+            probe: Batch::default(),
+            probe_keys: Vec::new(),
+            at: 0,
+            partner: None,
+        })
+    }
+
+    /// Hashes the right side, once.
+    fn build_right(&mut self, cx: &mut Exec<'q>) -> Result<()> {
+        if self.built.is_none() {
+            let mut pipeline = build(self.right_plan, None, cx)?;
+            let batch = pipeline.run(Batch::unit(), self.right_width, cx)?;
+            self.built = Some(index(batch, &self.right_keys, cx)?);
+        }
+        Ok(())
+    }
+
+    fn begin_probe(&mut self, batch: Batch, keys: &[usize], cx: &mut Exec<'q>) -> Result<()> {
+        let columns: Vec<&Column> = keys.iter().map(|key| &batch.columns[*key]).collect();
+        self.probe_keys = KeyColumn::of_all(&columns, &mut cx.heap)?;
+        self.probe = batch;
+        self.at = 0;
+        self.partner = None;
+        Ok(())
+    }
+
+    /// Pairs of the probe batch; `None` when it is used up.
+    fn pair(&mut self) -> Option<Batch> {
+        let (built, index) = self.built.as_ref()?;
+        let mut probe_rows: Vec<u32> = Vec::new();
+        let mut built_rows: Vec<u32> = Vec::new();
+        let cross = self.probe_keys.is_empty();
+        while self.at < self.probe.len && probe_rows.len() < BATCH {
+            if self.partner.is_none() {
+                self.partner = if cross {
+                    (built.len > 0).then_some(0)
+                } else {
+                    index.first(&self.probe_keys, self.at)
+                };
+            }
+            let Some(partner) = self.partner else {
+                self.at += 1;
+                continue;
+            };
+            let mut after =
+                if cross { Some(partner + 1).filter(|n| (*n as usize) < built.len) } else { index.after(partner) };
+            match (self.exists, self.build_left) {
+                (true, true) => {
+                    if !std::mem::replace(&mut self.matched[partner as usize], true) {
+                        built_rows.push(partner);
+                        probe_rows.push(self.at as u32);
+                    }
+                }
+                (true, false) => {
+                    after = None;
+                    probe_rows.push(self.at as u32);
+                }
+                _ => {
+                    probe_rows.push(self.at as u32);
+                    built_rows.push(partner);
+                }
+            }
+            self.partner = after;
+            if after.is_none() {
+                self.at += 1;
+            }
+        }
+        if probe_rows.is_empty() {
+            return None;
+        }
+        let (left, right) = if self.build_left { (built, &self.probe) } else { (&self.probe, built) };
+        let (left_rows, right_rows) =
+            if self.build_left { (&built_rows, &probe_rows) } else { (&probe_rows, &built_rows) };
+        let columns = self.out.iter().map(|source| match source {
+            Source::Left(column) => left.columns[*column].gather(left_rows),
+            Source::Right(column) => right.columns[*column].gather(right_rows),
+        });
+        Some(Batch { len: probe_rows.len(), columns: columns.collect() })
+    }
+}
+
+fn index(batch: Batch, keys: &[usize], cx: &mut Exec<'_>) -> Result<(Batch, RowIndex)> {
+    cx.budget.hold(batch.len * 16)?;
+    let columns: Vec<&Column> = keys.iter().map(|key| &batch.columns[*key]).collect();
+    let keys = KeyColumn::of_all(&columns, &mut cx.heap)?;
+    let len = if keys.is_empty() { 0 } else { batch.len };
+    Ok((batch, RowIndex::new(keys, len)))
+}
+
+impl<'q> Operator<'q> for JoinOp<'q> {
+    fn feed(&mut self, batch: Batch, cx: &mut Exec<'q>) -> Result<()> {
+        if self.build_left {
+            cx.budget.hold(batch.weight())?;
+            self.fed.append(&batch);
+            return Ok(());
+        }
+        self.build_right(cx)?;
+        let keys = self.left_keys.clone();
+        self.begin_probe(batch, &keys, cx)
+    }
+
+    fn poll(&mut self, cx: &mut Exec<'q>) -> Result<Option<Batch>> {
+        loop {
+            if let Some(batch) = self.pair() {
+                return Ok(Some(batch));
+            }
+            let Some(stream) = &mut self.stream else { return Ok(None) };
+            match stream.poll(cx)? {
+                Some(batch) => {
+                    let keys = self.right_keys.clone();
+                    self.begin_probe(batch, &keys, cx)?;
+                }
+                None => {
+                    self.stream = None;
+                    self.built = None;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, cx: &mut Exec<'q>) -> Result<()> {
+        self.probe = Batch::default();
+        self.at = 0;
+        if !self.build_left {
+            return Ok(());
+        }
+        let fed = std::mem::replace(&mut self.fed, Batch::empty(self.left_width));
+        if fed.len == 0 {
+            return Ok(());
+        }
+        self.matched = vec![false; fed.len];
+        self.built = Some(index(fed, &self.left_keys, cx)?);
+        let mut stream = build(self.right_plan, None, cx)?;
+        stream.feed(Batch::unit(), cx)?;
+        stream.finish();
+        self.stream = Some(stream);
+        Ok(())
+    }
+}

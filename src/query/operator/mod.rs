@@ -1,0 +1,60 @@
+//! Operators: batches of columns in, batches of columns out.
+
+mod batch;
+mod build;
+mod call;
+mod distinct;
+mod equal;
+mod heap;
+mod join;
+mod key;
+mod lookup;
+mod not;
+mod or;
+mod pipeline;
+mod rows;
+mod vector;
+
+pub(super) use batch::{Batch, Column};
+pub(super) use build::build;
+pub(super) use distinct::unseen;
+pub(super) use heap::Heap;
+pub(super) use key::{KeyColumn, RowIndex, RowSet, equality_kind};
+pub(super) use pipeline::Pipeline;
+
+use super::options::Budget;
+use super::run::Run;
+use crate::datom::{ValueRef, compare};
+use crate::error::Result;
+
+/// What all operators of a run share.
+pub(super) struct Exec<'q> {
+    pub run: &'q Run<'q>,
+    pub heap: Heap,
+    pub budget: Budget,
+    /// Whether the error that ended the run came from a function that the query called.
+    pub call_failed: bool,
+}
+
+/// A running step. It is fed a batch, polled until it has no more to give for it, then fed the next.
+pub(super) trait Operator<'q> {
+    /// Takes a batch; only when the last [`poll`](Self::poll) gave nothing.
+    fn feed(&mut self, batch: Batch, cx: &mut Exec<'q>) -> Result<()>;
+
+    /// The next batch, never empty; `None` when another one is to be fed.
+    fn poll(&mut self, cx: &mut Exec<'q>) -> Result<Option<Batch>>;
+
+    /// No further batch will be fed; what was held back can be polled now. Afterwards the operator is as new.
+    fn finish(&mut self, _cx: &mut Exec<'q>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Equality as joins see it: entity ids and longs of one number are equal.
+#[inline]
+pub(super) fn equal_values(a: &ValueRef<'_>, b: &ValueRef<'_>) -> bool {
+    match (a, b) {
+        (ValueRef::Ref(id), ValueRef::Long(n)) | (ValueRef::Long(n), ValueRef::Ref(id)) => id.0 as i64 == *n,
+        _ => compare(a, b).is_eq(),
+    }
+}

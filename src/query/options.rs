@@ -1,0 +1,89 @@
+//! Bounds on what a query may take, and the functions it may call.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use super::aggregate::Aggregates;
+use super::builtin::Functions;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How a query is run: budgets, cancellation, and the functions it can call.
+///
+/// Budgets are checked once per batch of some thousand rows; past one of them the query ends with an error.
+#[derive(Clone, Default)]
+pub struct QueryOptions {
+    /// When the query must be done; `query/deadline` after it.
+    pub deadline: Option<Instant>,
+    /// Most rows that any step of the query may put out; `query/limit` past it.
+    pub max_rows: Option<u64>,
+    /// Most bytes that the query may hold at a time, roughly; `query/limit` past it.
+    pub max_bytes: Option<u64>,
+    /// Set to true, from any thread, to end the query with `query/cancelled`.
+    pub cancel: Option<Arc<AtomicBool>>,
+    /// The functions and predicates that can be called; the built-in ones when `None`.
+    pub functions: Option<Functions>,
+    /// The aggregates that can be called; the built-in ones when `None`.
+    pub aggregates: Option<Aggregates>,
+}
+
+impl std::fmt::Debug for QueryOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueryOptions")
+            .field("deadline", &self.deadline)
+            .field("max_rows", &self.max_rows)
+            .field("max_bytes", &self.max_bytes)
+            .field("cancel", &self.cancel)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is left of the budgets of one run.
+#[derive(Debug)]
+pub(super) struct Budget {
+    deadline: Option<Instant>,
+    max_rows: u64,
+    max_bytes: u64,
+    cancel: Option<Arc<AtomicBool>>,
+    rows: u64,
+    bytes: u64,
+}
+
+impl Budget {
+    pub fn new(options: &QueryOptions) -> Budget {
+        Budget {
+            deadline: options.deadline,
+            max_rows: options.max_rows.unwrap_or(u64::MAX),
+            max_bytes: options.max_bytes.unwrap_or(u64::MAX),
+            cancel: options.cancel.clone(),
+            rows: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Called once for each batch, with the rows that it has.
+    pub fn check(&mut self, rows: usize) -> Result<()> {
+        self.rows = self.rows.saturating_add(rows as u64);
+        if self.rows > self.max_rows {
+            let message = format!("the query went through more than {} rows, its limit", self.max_rows);
+            return Err(Error::new(ErrorKind::Limit, "query/limit", message));
+        }
+        if self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
+            return Err(Error::new(ErrorKind::Limit, "query/cancelled", "the query was cancelled"));
+        }
+        if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
+            return Err(Error::new(ErrorKind::Limit, "query/deadline", "the query was not done by its deadline"));
+        }
+        Ok(())
+    }
+
+    /// Called for memory that the query will hold until its end.
+    pub fn hold(&mut self, bytes: usize) -> Result<()> {
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        if self.bytes > self.max_bytes {
+            let message = format!("the query held more than {} bytes, its limit", self.max_bytes);
+            return Err(Error::new(ErrorKind::Limit, "query/limit", message));
+        }
+        Ok(())
+    }
+}

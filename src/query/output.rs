@@ -1,0 +1,131 @@
+//! What a query found.
+
+use std::sync::Arc;
+
+use super::ast::FindShape;
+use super::operator::{Batch, Heap};
+use crate::datom::Value;
+use crate::edn::Form;
+
+/// The shape of a result.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// `:find ?x ?y`: rows.
+    Relation,
+    /// `:find [?x ...]`: values.
+    Collection,
+    /// `:find [?x ?y]`: one row, or nothing.
+    Tuple,
+    /// `:find ?x .`: one value, or nothing.
+    Scalar,
+    /// With `:keys`, `:strs` or `:syms`: maps; for a tuple one map, or nothing.
+    Maps,
+}
+
+/// The result of a query, in columns. It keeps the parts of the database alive that its values lie in, and turns cells
+/// into values only when they are asked for.
+pub struct Output {
+    find: FindShape,
+    keys: Option<Arc<[Value]>>,
+    names: Vec<String>,
+    /// Whether the rows are a set, in no order that means anything.
+    is_set: bool,
+    rows: Batch,
+    heap: Heap,
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Output").field("shape", &self.shape()).field("rows", &self.rows.len).finish()
+    }
+}
+
+impl Output {
+    pub(super) fn new(
+        find: FindShape,
+        keys: Option<Arc<[Value]>>,
+        names: Vec<String>,
+        is_set: bool,
+        rows: Batch,
+        heap: Heap,
+    ) -> Output {
+        Output { find, keys, names, is_set, rows, heap }
+    }
+
+    /// The shape that `:find` asked for.
+    pub fn shape(&self) -> Shape {
+        match self.find {
+            _ if self.keys.is_some() => Shape::Maps,
+            FindShape::Relation => Shape::Relation,
+            FindShape::Collection => Shape::Collection,
+            FindShape::Tuple => Shape::Tuple,
+            FindShape::Scalar => Shape::Scalar,
+        }
+    }
+
+    /// The names of the columns, as `:find` has them: `?x`, `(sum ?x)`.
+    pub fn columns(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.rows.len
+    }
+
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.rows.len == 0
+    }
+
+    /// The value in a row and a column; `None` beyond them.
+    pub fn get(&self, row: usize, column: usize) -> Option<Value> {
+        let column = self.rows.columns.get(column)?;
+        let cell = column.cells().get(row)?;
+        Some(self.heap.get(column.kind_at(row), *cell).to_value())
+    }
+
+    /// Row by row.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = Vec<Value>> + '_ {
+        (0..self.rows.len).map(|row| self.row(row))
+    }
+
+    fn row(&self, row: usize) -> Vec<Value> {
+        let value = |column: &super::operator::Column| {
+            self.heap.get(column.kind_at(row), column.cells()[row]).to_value()
+        };
+        self.rows.columns.iter().map(value).collect()
+    }
+
+    /// The result as one value: for a relation the set of its tuples (a tuple of tuples where duplicates or the order
+    /// count), for a collection a tuple of values, for a tuple or a scalar itself or nil; maps for `:keys`.
+    pub fn into_value(self) -> Value {
+        self.to_value()
+    }
+
+    /// As [`into_value`](Self::into_value), leaving the output as it is.
+    pub fn to_value(&self) -> Value {
+        if let Some(keys) = &self.keys {
+            let map = |row: Vec<Value>| Value::Map(keys.iter().cloned().zip(row).collect());
+            return match self.find {
+                FindShape::Tuple => self.rows().next().map_or(Value::Nil, map),
+                _ => Value::Tuple(self.rows().map(map).collect()),
+            };
+        }
+        match self.find {
+            FindShape::Relation => {
+                let tuples: Vec<Value> = self.rows().map(Value::from).collect();
+                if self.is_set { Value::set(tuples) } else { Value::Tuple(tuples.into()) }
+            }
+            FindShape::Collection => Value::Tuple(self.rows().filter_map(|row| row.into_iter().next()).collect()),
+            FindShape::Tuple => self.rows().next().map_or(Value::Nil, Value::from),
+            FindShape::Scalar => self.get(0, 0).unwrap_or(Value::Nil),
+        }
+    }
+
+    /// The result as EDN.
+    pub fn to_form(&self) -> Form {
+        self.to_value().to_form()
+    }
+}

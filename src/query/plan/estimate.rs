@@ -1,0 +1,156 @@
+//! How many rows a pattern gives, from the counts of index ranges and a sample of the values.
+
+use hashbrown::HashSet;
+
+use super::shape::Shape;
+use super::{A, E, Part, V, ValueRange};
+use crate::datom::{AttrId, Component, Cut, Key, Order, Side, Value};
+use crate::db::Db;
+use crate::error::Result;
+use crate::index::Direction;
+
+/// What is expected of a pattern by itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Estimate {
+    /// Rows.
+    pub rows: f64,
+    /// Different values at each position, as far as the pattern leaves it open.
+    pub distinct: [f64; 5],
+    /// The rows that must be read to find them.
+    pub read: f64,
+}
+
+/// Rows of a sample.
+const SAMPLE: usize = 256;
+
+/// The order in which a pattern by itself is best read.
+pub(super) fn scan_order(shape: &Shape, range: &ValueRange) -> Order {
+    let is_const = |i: usize| matches!(shape.parts[i], Part::Const(_));
+    let indexed = shape.attribute.as_ref().is_some_and(|a| a.in_avet());
+    if is_const(E) {
+        Order::Eavt
+    } else if is_const(A) && indexed && (is_const(V) || !range.is_all()) {
+        Order::Avet
+    } else if is_const(A) {
+        Order::Aevt
+    } else {
+        Order::Eavt
+    }
+}
+
+/// The longest key of constants that rows in the order begin with, and how many components it has.
+pub(super) fn constant_key(parts: &[Part; 5], order: Order) -> (Key, usize) {
+    let mut key = Key::default();
+    for (n, component) in order.components().iter().enumerate() {
+        let part = match component {
+            Component::E => &parts[E],
+            Component::A => &parts[A],
+            Component::V => &parts[V],
+            Component::Tx | Component::Until => return (key, n),
+        };
+        let Part::Const(value) = part else { return (key, n) };
+        match component {
+            Component::E => key.e = number(value),
+            Component::A => key.a = number(value).map(|a| AttrId(a as u32)),
+            _ => key.v = Some(value.clone()),
+        }
+    }
+    (key, 3)
+}
+
+pub(super) fn number(value: &Value) -> Option<u64> {
+    match value {
+        Value::Ref(id) => Some(id.0),
+        Value::Long(n) => Some(*n as u64),
+        _ => None,
+    }
+}
+
+/// The cuts of a range: a prefix, and bounds of the value after it.
+pub(in crate::query) fn cuts(key: Key, range: &ValueRange) -> (Cut, Cut) {
+    let bound = |bound: &Option<(Value, bool)>, inside: Side, outside: Side| match bound {
+        Some((v, included)) => Cut {
+            key: Key { v: Some(v.clone()), ..key.clone() },
+            side: if *included { inside } else { outside },
+        },
+        None => Cut { key: key.clone(), side: inside },
+    };
+    (bound(&range.low, Side::Before, Side::After), bound(&range.high, Side::After, Side::Before))
+}
+
+pub(super) fn estimate(db: &Db, shape: &Shape, range: &ValueRange) -> Result<Estimate> {
+    let order = scan_order(shape, range);
+    let (key, len) = constant_key(&shape.parts, order);
+    let all = ValueRange::default();
+    let (from, to) = cuts(key.clone(), if order == Order::Avet && len == 1 { range } else { &all });
+    let bounded = len > 0;
+    let read = db.count(order, bounded.then_some(&from), bounded.then_some(&to))?.rows as f64;
+    let sample = if read > 1.0 { sample(db, order, bounded.then_some(&from), bounded.then_some(&to), shape)? } else { Sample::default() };
+    let rows = (read * sample.kept()).max(if read > 0.0 { 0.5 } else { 0.0 });
+    let mut distinct = [1.0; 5];
+    for (i, slot) in distinct.iter_mut().enumerate() {
+        if !matches!(shape.parts[i], Part::Const(_)) {
+            *slot = sample.distinct(i, rows);
+        }
+    }
+    if let Some(attribute) = &shape.attribute {
+        if !attribute.is_many() {
+            distinct[E] = if matches!(shape.parts[E], Part::Const(_)) { 1.0 } else { rows.max(1.0) };
+        }
+        if attribute.unique.is_some() && !matches!(shape.parts[V], Part::Const(_)) {
+            distinct[V] = rows.max(1.0);
+        }
+    }
+    Ok(Estimate { rows, distinct, read })
+}
+
+#[derive(Default)]
+struct Sample {
+    seen: usize,
+    passed: usize,
+    distinct: [usize; 5],
+}
+
+impl Sample {
+    /// The share of rows that match constants which are no part of the key.
+    fn kept(&self) -> f64 {
+        if self.seen == 0 { 1.0 } else { (self.passed as f64 / self.seen as f64).max(0.5 / self.seen as f64) }
+    }
+
+    /// How many different values `rows` rows have, going by those in the sample.
+    fn distinct(&self, position: usize, rows: f64) -> f64 {
+        let (n, d) = (self.seen as f64, self.distinct[position] as f64);
+        if n == 0.0 || rows <= n {
+            return d.clamp(1.0, rows.max(1.0));
+        }
+        // Few repeats: the number grows with the rows. Many repeats: the sample has seen most of them.
+        let share = d / n;
+        let grown = d * (rows / n).powf(share * share);
+        grown.clamp(1.0, rows.max(1.0))
+    }
+}
+
+fn sample(db: &Db, order: Order, from: Option<&Cut>, to: Option<&Cut>, shape: &Shape) -> Result<Sample> {
+    let mut sample = Sample::default();
+    let mut seen: [HashSet<Value>; 2] = [HashSet::new(), HashSet::new()];
+    let mut ints: [HashSet<u64>; 2] = [HashSet::new(), HashSet::new()];
+    let mut cursor = db.cursor(order, from, to, Direction::Forward)?;
+    while sample.seen < SAMPLE {
+        let Some(chunk) = cursor.next()? else { break };
+        for row in chunk.rows().take(SAMPLE - sample.seen) {
+            let columns = &chunk.columns;
+            sample.seen += 1;
+            ints[0].insert(columns.e.get(row));
+            ints[1].insert(columns.a.get(row));
+            let v = columns.v.get(row).to_value();
+            let fits = |i: usize, n: u64| !matches!(&shape.parts[i], Part::Const(c) if number(c) != Some(n));
+            let v_fits = !matches!(&shape.parts[V], Part::Const(c) if *c != v);
+            if v_fits && fits(E, columns.e.get(row)) && fits(A, columns.a.get(row)) {
+                sample.passed += 1;
+            }
+            seen[0].insert(v);
+        }
+    }
+    sample.distinct = [ints[0].len(), ints[1].len(), seen[0].len(), sample.seen, 2];
+    Ok(sample)
+}

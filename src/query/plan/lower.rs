@@ -1,0 +1,518 @@
+//! From an order to steps: columns that nobody needs any more are dropped, rows that repeat for nothing are merged.
+
+use std::sync::Arc;
+
+use hashbrown::HashSet;
+
+use super::estimate::{estimate, scan_order};
+use super::facts::Facts;
+use super::order::{Choice, Facet, Known, Method, State};
+use super::shape::shape;
+use super::{A, E, Lookup, OP, Op, Operand, Part, Plan, Rows, RuleArg, RuleCall, Step, TX, V, ValueRange, is_single};
+use crate::datom::{Order, Value, ValueKind};
+use crate::db::{Db, Mode};
+use crate::error::Result;
+use crate::query::analyze::clause_vars;
+use crate::query::logic::{Arg, Clause, Kind, Place, Term, Var};
+use crate::query::run::{Run, Source};
+
+/// The number of a row of the batch that a `not` looks at, as a column.
+pub(in crate::query) const ROW: Var = Var::MAX;
+
+/// Makes plans for one run.
+pub(in crate::query) struct Planner<'r> {
+    pub run: &'r Run<'r>,
+    /// Whether calls wait until nothing else is left to do.
+    pub late: bool,
+    /// Variables of inputs that hold idents or lookup refs: only a seek resolves these.
+    pub waits_for: HashSet<Var>,
+    /// Warnings, for explain.
+    pub warnings: std::cell::RefCell<Vec<String>>,
+}
+
+/// Plans a conjunction whose input has the columns `input` and about so many rows; `needed` are the columns wanted.
+pub(in crate::query) fn plan_body(
+    planner: &Planner<'_>,
+    clauses: &[Clause],
+    input: &[Var],
+    rows: f64,
+    needed: &HashSet<Var>,
+) -> Result<Plan> {
+    let facets = planner.facets(clauses)?;
+    let mut state = State::new(input, rows);
+    let choices = planner.order(clauses, &facets, &mut state, 0)?;
+    planner.lower(clauses, &facets, &choices, input, rows, needed)
+}
+
+impl<'r> Planner<'r> {
+    pub fn new(run: &'r Run<'r>, late: bool) -> Planner<'r> {
+        let mut waits_for = HashSet::new();
+        for (input, relation) in run.program.input_rows.iter().zip(&run.relations) {
+            for (var, column) in input.vars.iter().zip(&relation.columns) {
+                let names = |row| matches!(column.kind_at(row), ValueKind::Tuple | ValueKind::Keyword);
+                if (0..relation.len).any(names) {
+                    waits_for.insert(*var);
+                }
+            }
+        }
+        // A variable in the place of an attribute holds a keyword; elsewhere it must be resolved.
+        for clause in &run.program.clauses {
+            if let Kind::Pattern { terms, .. } = &clause.kind
+                && let Some(Term::Var(var)) = terms.get(A)
+            {
+                waits_for.insert(*var);
+            }
+        }
+        let entity_or_ref = |var: &Var| {
+            run.program.clauses.iter().any(|clause| match &clause.kind {
+                Kind::Pattern { source, terms } => terms.iter().enumerate().any(|(i, term)| {
+                    *term == Term::Var(*var)
+                        && match (i, terms.get(A)) {
+                            (E | TX, _) => true,
+                            (V, Some(Term::Const(a))) => {
+                                let ident = match &run.constants[*a] {
+                                    Value::Keyword(k) => Some(*k),
+                                    _ => None,
+                                };
+                                let db = run.db(*source);
+                                let attribute = db.zip(ident).and_then(|(db, k)| db.schema().attribute(k));
+                                attribute.is_some_and(|a| a.is_ref())
+                            }
+                            _ => false,
+                        }
+                }),
+                _ => false,
+            })
+        };
+        waits_for.retain(entity_or_ref);
+        Planner { run, late, waits_for, warnings: std::cell::RefCell::default() }
+    }
+
+    pub(super) fn rule_can_run(&self, rule: usize, known: Vec<bool>) -> bool {
+        let rule = &self.run.program.rules[rule];
+        rule.branches.iter().all(|branch| {
+            let bound = branch.head.iter().zip(&known).filter(|(_, known)| **known).map(|(var, _)| *var).collect();
+            // Calls of rules of the same component are taken to run: what they bind is their arguments.
+            let outer: Vec<Clause> = branch
+                .body
+                .iter()
+                .filter(|clause| !matches!(&clause.kind, Kind::Rule { rule: other, .. } if self.run.program.rules[*other].component == rule.component))
+                .cloned()
+                .collect();
+            let recursive = outer.len() < branch.body.len();
+            let mut bound: HashSet<Var> = bound;
+            if recursive {
+                for clause in &branch.body {
+                    if matches!(clause.kind, Kind::Rule { .. }) {
+                        clause_vars(&clause.kind, &mut |var| {
+                            bound.insert(var);
+                        });
+                    }
+                }
+            }
+            self.can_order(&outer, bound)
+        })
+    }
+
+    pub(super) fn facets(&self, clauses: &[Clause]) -> Result<Vec<Facet>> {
+        clauses.iter().map(|clause| self.facet(clause, clauses)).collect()
+    }
+
+    fn facet(&self, clause: &Clause, clauses: &[Clause]) -> Result<Facet> {
+        Ok(match &clause.kind {
+            Kind::Input { input } => {
+                let vars = self.run.program.input_rows[*input].vars.clone();
+                Facet::Rows { relation: *input, vars, rows: self.run.relations[*input].len as f64 }
+            }
+            Kind::Pattern { source, terms } => match &self.run.sources[*source] {
+                Source::Relation(relation) => {
+                    let vars = terms.iter().filter_map(|term| term.var()).collect();
+                    let constants = terms.iter().filter(|term| matches!(term, Term::Const(_))).count();
+                    let rows = self.run.relations[*relation].len as f64 / 10_f64.powi(constants as i32);
+                    Facet::Rows { relation: *relation, vars, rows }
+                }
+                Source::Db(db) => match shape(db, terms, &self.run.constants).map_err(|e| clause.place.mark(e))? {
+                    Err(nothing) => {
+                        self.warn(nothing.clone());
+                        Facet::Nothing(nothing)
+                    }
+                    Ok(shape) => {
+                        let range = self.range(&shape, clauses);
+                        let estimate = estimate(db, &shape, &range)?;
+                        Facet::Pattern(Box::new(Known { shape, estimate, range }))
+                    }
+                },
+            },
+            _ => Facet::Other,
+        })
+    }
+
+    fn warn(&self, warning: String) {
+        let mut warnings = self.warnings.borrow_mut();
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+
+    /// Bounds that comparisons with constants put on the value of a pattern.
+    fn range(&self, shape: &super::shape::Shape, clauses: &[Clause]) -> ValueRange {
+        let mut range = ValueRange::default();
+        let (Part::Out(v), Some(attribute)) = (&shape.parts[V], &shape.attribute) else { return range };
+        let Some(kind) = attribute.value_type.and_then(|t| t.kind()).filter(|_| attribute.in_avet()) else {
+            return range;
+        };
+        for clause in clauses {
+            let Kind::Call(call) = &clause.kind else { continue };
+            let (None, [Arg::Term(a), Arg::Term(b)]) = (&call.binding, call.args.as_slice()) else { continue };
+            let (constant, flipped) = match (a, b) {
+                (Term::Var(var), Term::Const(c)) if var == v => (*c, false),
+                (Term::Const(c), Term::Var(var)) if var == v => (*c, true),
+                _ => continue,
+            };
+            let bound = &self.run.constants[constant];
+            if bound.kind() != kind || !matches!(kind, ValueKind::Long | ValueKind::Instant | ValueKind::Str) {
+                continue;
+            }
+            let bound = bound.clone();
+            match (call.name.as_str(), flipped) {
+                ("<", false) | (">", true) => tighten(&mut range.high, (bound, false), std::cmp::Ordering::Less),
+                ("<=", false) | (">=", true) => tighten(&mut range.high, (bound, true), std::cmp::Ordering::Less),
+                (">", false) | ("<", true) => tighten(&mut range.low, (bound, false), std::cmp::Ordering::Greater),
+                (">=", false) | ("<=", true) => tighten(&mut range.low, (bound, true), std::cmp::Ordering::Greater),
+                ("=" | "==", _) => {
+                    tighten(&mut range.high, (bound.clone(), true), std::cmp::Ordering::Less);
+                    tighten(&mut range.low, (bound, true), std::cmp::Ordering::Greater);
+                }
+                _ => {}
+            }
+        }
+        range
+    }
+
+    fn lower(
+        &self,
+        clauses: &[Clause],
+        facets: &[Facet],
+        choices: &[Choice],
+        input: &[Var],
+        input_rows: f64,
+        needed: &HashSet<Var>,
+    ) -> Result<Plan> {
+        // What the steps from each one on need.
+        let mut needed_from: Vec<HashSet<Var>> = vec![needed.clone()];
+        for choice in choices.iter().rev() {
+            let mut vars = needed_from.last().cloned().unwrap_or_default();
+            self.clause_needs(&clauses[choice.clause].kind, &mut vars);
+            needed_from.push(vars);
+        }
+        needed_from.reverse();
+        let mut facts = Facts::new(input);
+        let mut plan = Plan { steps: Vec::new(), input: input.to_vec(), rows: input_rows, distinct: false };
+        let mut rows = input_rows;
+        for (n, choice) in choices.iter().enumerate() {
+            let clause = &clauses[choice.clause];
+            let after = &needed_from[n + 1];
+            let layout = plan.layout().to_vec();
+            let op = self.op(clause, &facets[choice.clause], choice.method, &layout, rows, after, &mut facts)?;
+            rows = choice.rows;
+            let mut new_layout: Vec<Var> = layout.iter().copied().filter(|var| after.contains(var)).collect();
+            for var in self.op_outs(&op, clause) {
+                if after.contains(&var) && !new_layout.contains(&var) {
+                    new_layout.push(var);
+                }
+            }
+            let dropped = new_layout.len() < layout.len() || layout.iter().any(|var| !new_layout.contains(var));
+            plan.steps.push(Step { op, layout: new_layout.clone(), rows, place: Arc::clone(&clause.place) });
+            // Rows that differ only in what was dropped would be joined again and again.
+            let more = choices[n + 1..].iter().any(|c| !matches!(clauses[c.clause].kind, Kind::Call(_) | Kind::Equal(..)));
+            if dropped && more && rows > 256.0 && !facts.is_distinct(&new_layout) {
+                facts.made_distinct(&new_layout);
+                plan.steps.push(Step { op: Op::Distinct, layout: new_layout, rows, place: Arc::default() });
+            }
+        }
+        plan.rows = rows;
+        plan.distinct = facts.is_distinct(plan.layout());
+        Ok(plan)
+    }
+
+    /// Adds the variables that a clause reads or joins by.
+    fn clause_needs(&self, kind: &Kind, vars: &mut HashSet<Var>) {
+        match kind {
+            Kind::Input { input } => vars.extend(self.run.program.input_rows[*input].vars.iter().copied()),
+            Kind::Not { shared, .. } => vars.extend(shared.iter().copied()),
+            kind => clause_vars(kind, &mut |var| {
+                vars.insert(var);
+            }),
+        }
+    }
+
+    fn op_outs(&self, op: &Op, clause: &Clause) -> Vec<Var> {
+        let mut outs = Vec::new();
+        match (&clause.kind, op) {
+            (Kind::Not { .. }, _) => {}
+            (Kind::Input { input }, _) => outs.extend(self.run.program.input_rows[*input].vars.iter().copied()),
+            (kind, _) => clause_vars(kind, &mut |var| outs.push(var)),
+        }
+        outs
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of a plan in the making")]
+    fn op(
+        &self,
+        clause: &Clause,
+        facet: &Facet,
+        method: Method,
+        layout: &[Var],
+        rows: f64,
+        after: &HashSet<Var>,
+        facts: &mut Facts,
+    ) -> Result<Op> {
+        Ok(match (&clause.kind, facet) {
+            (_, Facet::Nothing(reason)) => Op::Nothing(reason.clone()),
+            (Kind::Pattern { source, .. }, Facet::Pattern(known)) => {
+                self.pattern(*source, known, method, layout, rows, after, facts, &clause.place)
+            }
+            (kind, Facet::Rows { relation, vars, rows: expected }) => {
+                self.rows(kind, *relation, vars, *expected, layout, rows, after, facts, &clause.place)
+            }
+            (Kind::Call(call), _) => {
+                let single = call.binding.as_ref().is_none_or(is_single);
+                for var in &call.outs {
+                    facts.varies(*var);
+                    if single {
+                        facts.depends(super::arg_vars(call).collect(), *var);
+                    }
+                }
+                if !single {
+                    facts.repeats();
+                }
+                Op::Call { call: Arc::clone(call), deferred: self.late }
+            }
+            (Kind::Equal(a, b), _) => {
+                let known = |term: &Term| term.var().is_none_or(|var| layout.contains(&var));
+                let operand = |term: &Term| match term {
+                    Term::Var(var) => Operand::Var(*var),
+                    Term::Const(constant) => Operand::Const(self.run.constants[*constant].clone()),
+                    Term::Any => Operand::Const(Value::Nil),
+                };
+                let (first, second) = if known(a) { (a, b) } else { (b, a) };
+                if let (Some(a), Some(b)) = (first.var(), second.var()) {
+                    facts.depends(vec![a], b);
+                    facts.depends(vec![b], a);
+                } else if let Some(b) = second.var() {
+                    facts.depends(Vec::new(), b);
+                }
+                Op::Equal { a: operand(first), b: operand(second), copy: !known(second) }
+            }
+            (Kind::Not { body, shared }, _) => {
+                let mut input: Vec<Var> = shared.clone();
+                input.push(ROW);
+                let needed = HashSet::from_iter([ROW]);
+                Op::Not { body: plan_body(self, body, &input, rows, &needed)? }
+            }
+            (Kind::Or { branches, .. }, _) => {
+                facts.repeats();
+                let plans = branches.iter().map(|branch| plan_body(self, branch, layout, rows, after));
+                Op::Or { branches: plans.collect::<Result<_>>()? }
+            }
+            (Kind::Rule { rule, args }, _) => {
+                facts.repeats();
+                let mut seen: Vec<Var> = Vec::new();
+                let mut bound = Vec::with_capacity(args.len());
+                let args = args
+                    .iter()
+                    .map(|term| {
+                        let arg = match term {
+                            Term::Any => RuleArg::Any,
+                            Term::Const(c) => RuleArg::Known(Operand::Const(self.run.constants[*c].clone())),
+                            Term::Var(var) if layout.contains(var) => RuleArg::Known(Operand::Var(*var)),
+                            Term::Var(var) => {
+                                seen.push(*var);
+                                RuleArg::Out(*var)
+                            }
+                        };
+                        bound.push(matches!(arg, RuleArg::Known(_)));
+                        arg
+                    })
+                    .collect();
+                Op::Rule(RuleCall { rule: *rule, args, bound })
+            }
+            _ => Op::Nothing("a clause of no kind".to_owned()),
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of a plan in the making")]
+    fn rows(
+        &self,
+        kind: &Kind,
+        relation: usize,
+        vars: &[Var],
+        expected: f64,
+        layout: &[Var],
+        rows: f64,
+        after: &HashSet<Var>,
+        facts: &mut Facts,
+        place: &Arc<Place>,
+    ) -> Op {
+        let terms: Vec<Term> = match kind {
+            Kind::Pattern { terms, .. } => terms.clone(),
+            _ => vars.iter().map(|var| Term::Var(*var)).collect(),
+        };
+        let is_wanted = |var: &Var| after.contains(var) || layout.contains(var);
+        let mut parts: Vec<Part> = Vec::with_capacity(terms.len());
+        for (i, term) in terms.iter().enumerate() {
+            parts.push(match term {
+                Term::Const(c) => Part::Const(self.run.constants[*c].clone()),
+                Term::Var(var) => match terms[..i].iter().position(|other| other == term) {
+                    Some(first) => Part::Same(first),
+                    None if is_wanted(var) => {
+                        facts.varies(*var);
+                        Part::Out(*var)
+                    }
+                    None => Part::Any,
+                },
+                Term::Any => Part::Any,
+            });
+        }
+        // An equality needs its first column even if nobody else does.
+        for i in 0..parts.len() {
+            if let Part::Same(first) = parts[i]
+                && matches!(parts[first], Part::Any)
+                && let Term::Var(var) = terms[first]
+            {
+                parts[first] = Part::Out(var);
+            }
+        }
+        let outs: Vec<Var> = parts.iter().filter_map(|p| if let Part::Out(var) = p { Some(*var) } else { None }).collect();
+        let width = self.run.relations[relation].columns.len();
+        if outs.len() < width {
+            facts.repeats();
+        }
+        let source = Op::Rows(Rows { relation, parts });
+        if layout.is_empty() && rows <= 1.0 {
+            return source;
+        }
+        let keys: Vec<Var> = outs.iter().copied().filter(|var| layout.contains(var)).collect();
+        let exists = outs.iter().all(|var| keys.contains(var));
+        let step = Step { op: source, layout: outs, rows: expected, place: Arc::clone(place) };
+        let right = Plan { steps: vec![step], input: Vec::new(), rows: expected, distinct: false };
+        Op::Join { right, keys, exists, build_left: false }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of a plan in the making")]
+    fn pattern(
+        &self,
+        source: usize,
+        known: &Known,
+        method: Method,
+        layout: &[Var],
+        rows: f64,
+        after: &HashSet<Var>,
+        facts: &mut Facts,
+        place: &Arc<Place>,
+    ) -> Op {
+        let Known { shape, estimate, range } = known;
+        let by_lookup = matches!(method, Method::Lookup(_));
+        let mut parts = shape.parts.clone();
+        // An equality needs its first position even if nobody else does.
+        let is_same = |i: usize| shape.parts.iter().any(|part| matches!(part, Part::Same(first) if *first == i));
+        for (i, part) in parts.iter_mut().enumerate() {
+            if let Part::Out(var) = part {
+                if layout.contains(var) {
+                    if by_lookup {
+                        *part = Part::Bound(*var);
+                    }
+                } else if !after.contains(var) && !is_same(i) {
+                    *part = Part::Any;
+                }
+            }
+        }
+        let has_new = parts.iter().any(|part| matches!(part, Part::Out(var) if !layout.contains(var)));
+        let first = layout.is_empty() && rows <= 1.0;
+        let exists = !has_new && !first;
+        if !exists {
+            self.learn(source, shape, &parts, facts);
+        }
+        let scan = scan_order(shape, range);
+        let is_const = |i: usize| matches!(parts[i], Part::Const(_));
+        let warn_scan = |order: Order| {
+            if order == Order::Eavt && !is_const(E) && !matches!(parts[E], Part::Bound(_)) {
+                let text = place.excerpt().unwrap_or("a pattern");
+                self.warn(format!("{text} reads the whole database: {} datoms", estimate.read));
+            }
+        };
+        match method {
+            Method::Lookup(order) => {
+                warn_scan(order);
+                let range = if order == Order::Avet { range.clone() } else { ValueRange::default() };
+                Op::Lookup(Lookup { source, order, parts, range, exists })
+            }
+            _ => {
+                warn_scan(scan);
+                let outs: Vec<Var> =
+                    parts.iter().filter_map(|p| if let Part::Out(var) = p { Some(*var) } else { None }).collect();
+                let keys: Vec<Var> = outs.iter().copied().filter(|var| layout.contains(var)).collect();
+                if keys.is_empty() {
+                    let text = place.excerpt().unwrap_or("a pattern");
+                    self.warn(format!("Cartesian product: {text} shares no variable with the clauses before it"));
+                }
+                let build_left = matches!(method, Method::Join { build_left: true }) && !keys.is_empty();
+                let range = if scan == Order::Avet { range.clone() } else { ValueRange::default() };
+                let op = Op::Lookup(Lookup { source, order: scan, parts, range, exists: false });
+                let step = Step { op, layout: outs, rows: estimate.rows, place: Arc::clone(place) };
+                let right = Plan { steps: vec![step], input: Vec::new(), rows: estimate.rows, distinct: false };
+                Op::Join { right, keys, exists, build_left }
+            }
+        }
+    }
+
+    /// What the rows vary by once the pattern is joined, and what its attribute promises.
+    fn learn(&self, source: usize, shape: &super::shape::Shape, parts: &[Part; 5], facts: &mut Facts) {
+        let Some(db) = self.run.db(source) else { return };
+        let states = db.mode() == Mode::State;
+        let mut names: [Option<Var>; 5] = [None; 5];
+        for i in [E, A, V, TX, OP] {
+            names[i] = match (&shape.parts[i], &parts[i]) {
+                (Part::Const(_), _) => None,
+                (Part::Same(first), _) => names[*first],
+                // Whether a state's datom was added, and when, does not make two rows of one.
+                (Part::Any, _) if states && (i == TX || i == OP) => None,
+                (Part::Out(var), _) => Some(*var),
+                _ => Some(facts.anonymous()),
+            };
+            if let Some(var) = names[i] {
+                facts.varies(var);
+            }
+        }
+        let list = |positions: &[usize]| positions.iter().filter_map(|i| names[*i]).collect::<Vec<Var>>();
+        if let Some(tx) = names[TX].filter(|_| states) {
+            facts.depends(list(&[E, A, V]), tx);
+        }
+        if let Some(op) = names[OP] {
+            facts.depends(if states { Vec::new() } else { list(&[E, A, V, TX]) }, op);
+        }
+        if let Some(attribute) = shape.attribute.as_ref().filter(|_| holds(db)) {
+            if let Some(v) = names[V].filter(|_| !attribute.is_many()) {
+                facts.depends(list(&[E]), v);
+            }
+            if let Some(e) = names[E].filter(|_| attribute.unique.is_some()) {
+                facts.depends(list(&[V]), e);
+            }
+        }
+    }
+}
+
+/// Whether what the schema promises holds for what a database shows.
+fn holds(db: &Db) -> bool {
+    db.mode() == Mode::State && db.as_of_t().is_none()
+}
+
+fn tighten(bound: &mut Option<(Value, bool)>, new: (Value, bool), closer: std::cmp::Ordering) {
+    let replace = match bound {
+        None => true,
+        Some(old) => new.0.cmp(&old.0) == closer || (new.0 == old.0 && !new.1),
+    };
+    if replace {
+        *bound = Some(new);
+    }
+}

@@ -1,0 +1,159 @@
+//! Plans: which operators run, in which order, over which columns.
+
+mod estimate;
+mod explain;
+mod facts;
+mod lower;
+mod order;
+mod shape;
+
+pub(super) use estimate::cuts;
+pub(super) use lower::{Planner, ROW, plan_body};
+pub(super) use shape::{resolve_entity, resolve_value};
+pub(super) use explain::explain_plan;
+
+use std::sync::Arc;
+
+use super::logic::{Arg, Bind, Call, Place, Var};
+use crate::datom::{Order, Value};
+
+/// Steps from left to right; each extends, narrows or spreads the rows of the one before.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub steps: Vec<Step>,
+    /// The columns that come in.
+    pub input: Vec<Var>,
+    /// The rows expected.
+    pub rows: f64,
+    /// Whether rows are known to be distinct.
+    pub distinct: bool,
+}
+
+impl Plan {
+    /// The columns that come out.
+    pub fn layout(&self) -> &[Var] {
+        self.steps.last().map_or(&self.input, |step| &step.layout)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Step {
+    pub op: Op,
+    /// The columns after the step.
+    pub layout: Vec<Var>,
+    /// The rows expected after the step.
+    pub rows: f64,
+    pub place: Arc<Place>,
+}
+
+#[derive(Debug)]
+pub(super) enum Op {
+    /// No row at all: a constant that names nothing.
+    Nothing(String),
+    Lookup(Lookup),
+    /// All pairs that agree in the keys; without keys all pairs.
+    Join { right: Plan, keys: Vec<Var>, exists: bool, build_left: bool },
+    /// Rows of a collection, filtered and renamed.
+    Rows(Rows),
+    Call { call: Arc<Call>, deferred: bool },
+    /// Both variables, or a variable and a constant, are equal; or the second becomes a copy of the first.
+    Equal { a: Operand, b: Operand, copy: bool },
+    Not { body: Plan },
+    Or { branches: Vec<Plan> },
+    Rule(RuleCall),
+    /// Keeps one of equal rows.
+    Distinct,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Operand {
+    Var(Var),
+    Const(Value),
+}
+
+/// A position of a datom, in a lookup.
+#[derive(Debug, Clone)]
+pub(super) enum Part {
+    Any,
+    Const(Value),
+    /// The column on the left holds it.
+    Bound(Var),
+    /// A new column.
+    Out(Var),
+    /// Equal to an earlier position.
+    Same(usize),
+}
+
+/// Positions in [`Lookup::parts`].
+pub(super) const E: usize = 0;
+pub(super) const A: usize = 1;
+pub(super) const V: usize = 2;
+pub(super) const TX: usize = 3;
+pub(super) const OP: usize = 4;
+
+/// For each row on the left the datoms of a range of an index.
+#[derive(Debug, Clone)]
+pub(super) struct Lookup {
+    pub source: usize,
+    pub order: Order,
+    /// Entity, attribute, value, transaction, added.
+    pub parts: [Part; 5],
+    /// Bounds of the value, when it is neither constant nor bound.
+    pub range: ValueRange,
+    /// Whether one match is as good as many.
+    pub exists: bool,
+}
+
+/// Bounds of a value; with `bool` whether the bound itself is in.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ValueRange {
+    pub low: Option<(Value, bool)>,
+    pub high: Option<(Value, bool)>,
+}
+
+impl ValueRange {
+    pub fn is_all(&self) -> bool {
+        self.low.is_none() && self.high.is_none()
+    }
+}
+
+/// A relation made before the run: an input, or a source that is a collection.
+#[derive(Debug, Clone)]
+pub(super) struct Rows {
+    pub relation: usize,
+    pub parts: Vec<Part>,
+}
+
+/// A call of a tabled rule.
+#[derive(Debug, Clone)]
+pub(super) struct RuleCall {
+    pub rule: usize,
+    pub args: Vec<RuleArg>,
+    /// Which arguments are known before the call.
+    pub bound: Vec<bool>,
+}
+
+/// An argument of a rule: a column on the left or a constant, a new column, or nothing that counts.
+#[derive(Debug, Clone)]
+pub(super) enum RuleArg {
+    Known(Operand),
+    Out(Var),
+    Any,
+}
+
+/// Where a call gets an argument.
+pub(super) fn arg_vars(call: &Call) -> impl Iterator<Item = Var> + '_ {
+    call.args.iter().filter_map(|arg| match arg {
+        Arg::Term(term) => term.var(),
+        Arg::Source(_) => None,
+    })
+}
+
+/// Whether a binding gives one row for each value.
+pub(super) fn is_single(bind: &Bind) -> bool {
+    match bind {
+        Bind::Blank | Bind::Slot(_) => true,
+        Bind::Tuple(members) => members.iter().all(is_single),
+        Bind::Collection(_) => false,
+    }
+}

@@ -1,0 +1,175 @@
+//! Queries and what they find.
+
+use super::{Input, IntoInputs, explain, q};
+use crate::datom::{EntityId, Value};
+use crate::db::Db;
+use crate::db::testing::db_of;
+use crate::edn::{Keyword, read};
+
+/// Four people: 1 Ivan 15, 2 Petr 22 (friend of 1), 3 Ivan 37 (friend of 2), 4 Oleg without age.
+fn people() -> Db {
+    let s = |text: &str| Value::from(text);
+    let k = |text: &str| Value::Keyword(Keyword::new(text));
+    let r = |id| Value::Ref(EntityId(id));
+    db_of(
+        &[
+            "name string index",
+            "age long",
+            "sex keyword",
+            "friend ref many",
+            "email string identity",
+            "tag string many",
+            "score double",
+        ],
+        &[
+            &[
+                (1, "name", s("Ivan"), true),
+                (1, "age", Value::Long(15), true),
+                (1, "sex", k("male"), true),
+                (1, "email", s("ivan@x"), true),
+                (1, "tag", s("a"), true),
+                (1, "tag", s("b"), true),
+                (2, "name", s("Petr"), true),
+                (2, "age", Value::Long(22), true),
+                (2, "sex", k("male"), true),
+                (2, "friend", r(1), true),
+                (2, "tag", s("b"), true),
+            ],
+            &[
+                (3, "name", s("Ivan"), true),
+                (3, "age", Value::Long(37), true),
+                (3, "sex", k("female"), true),
+                (3, "friend", r(2), true),
+                (3, "score", Value::Double(1.5), true),
+                (4, "name", s("Oleg"), true),
+                (4, "friend", r(3), true),
+                (4, "friend", r(1), true),
+            ],
+        ],
+    )
+}
+
+#[track_caller]
+fn finds(query: &str, inputs: impl IntoInputs, expected: &str) {
+    let found = match q(query, inputs) {
+        Ok(output) => output.to_form(),
+        Err(error) => panic!("{query}\n{error:?}"),
+    };
+    assert_eq!(found, read(expected).unwrap(), "{query}");
+}
+
+#[track_caller]
+fn refuses(query: &str, inputs: impl IntoInputs, code: &str, position: Option<(u32, u32)>) {
+    match q(query, inputs) {
+        Ok(output) => panic!("{query} found {}", output.to_form()),
+        Err(error) => {
+            assert_eq!(error.code(), code, "{query}\n{error:?}");
+            assert_eq!(error.position(), position, "{query}\n{error:?}");
+        }
+    }
+}
+
+#[test]
+fn patterns() {
+    let db = people();
+    finds(r#"[:find ?e :where [?e :name "Ivan"]]"#, &db, "#{[1] [3]}");
+    finds(r#"[:find ?e ?a :where [?e :age ?a] [?e :name "Ivan"]]"#, &db, "#{[1 15] [3 37]}");
+    finds(r#"[:find ?a . :where [1 :age ?a]]"#, &db, "15");
+    finds(r#"[:find ?n ?fn :where [?e :friend ?f] [?e :name ?n] [?f :name ?fn]]"#, &db,
+        r#"#{["Petr" "Ivan"] ["Ivan" "Petr"] ["Oleg" "Ivan"]}"#);
+    finds(r#"[:find ?e :where [?e :age 22]]"#, &db, "#{[2]}");
+    finds(r#"[:find ?e :where [?e :friend [:email "ivan@x"]]]"#, &db, "#{[2] [4]}");
+    finds(r#"[:find ?n :where [[:email "ivan@x"] :name ?n]]"#, &db, r#"#{["Ivan"]}"#);
+    finds(r#"[:find ?a :where [1 ?a _] [2 ?a]]"#, &db, "#{[:name] [:age] [:sex] [:tag]}");
+    finds(r#"[:find ?v :where [1 ?a ?v] [2 ?a ?v]]"#, &db, r#"#{[:male] ["b"]}"#);
+    finds(r#"[:find ?a ?v :in $ ?e :where [?e ?a ?v]]"#, (&db, 4), r#"#{[:name "Oleg"] [:friend 1] [:friend 3]}"#);
+    finds(r#"[:find ?e ?tx :where [?e :age 37 ?tx]]"#, &db, "#{[3 536870914]}");
+    finds(r#"[:find ?e ?op :where [?e :age 37 _ ?op]]"#, &db, "#{[3 true]}");
+    finds(r#"[:find ?e :where [?e :nope _]]"#, &db, "#{}");
+    finds(r#"[:find ?x :where [?x :friend ?y] [?y :friend ?x]]"#, &db, "#{}");
+    finds(r#"[:find ?t :where [_ :tag ?t]]"#, &db, r#"#{["a"] ["b"]}"#);
+    finds(r#"[:find ?e1 ?e2 :where [?e1 :tag ?t] [?e2 :tag ?t]]"#, &db, "#{[1 1] [1 2] [2 1] [2 2]}");
+    finds(r#"[:find ?e1 ?e2 :where [?e1 :name ?t] [?e2 :name ?t] [(< ?e1 ?e2)]]"#, &db, "#{[1 3]}");
+}
+
+#[test]
+fn inputs() {
+    let db = people();
+    finds("[:find ?e :in $ ?n :where [?e :name ?n]]", (&db, "Ivan"), "#{[1] [3]}");
+    let value = |text: &str| Input::Form(read(text).unwrap());
+    finds("[:find ?e ?a :in $ [?n ...] :where [?e :name ?n] [?e :age ?a]]", (&db, value(r#"["Petr" "Oleg"]"#)), "#{[2 22]}");
+    finds("[:find ?e :in $ [?n ?a] :where [?e :name ?n] [?e :age ?a]]", (&db, value(r#"["Ivan" 37]"#)), "#{[3]}");
+    finds("[:find ?e ?x :in $ [[?n ?x]] :where [?e :name ?n]]", (&db, value(r#"[["Ivan" 1] ["Petr" 2]]"#)),
+        "#{[1 1] [3 1] [2 2]}");
+    finds("[:find ?a ?b :in [[?a ?b]]]", (value("[[1 2] [1 2] [3 4]]"),), "#{[1 2] [3 4]}");
+    finds("[:find ?a ?b :in [[?a _ [?b ...]]]]", (value("[[1 2 [3 4]]]"),), "#{[1 3] [1 4]}");
+    finds("[:find ?a :in $a ?x :where [$a ?x ?a]]", (value("[[1 :a] [2 :b]]"), 2), "#{[:b]}");
+    finds("[:find ?e ?v :in $ [?e ...] :where [?e :age ?v]]", (&db, value(r#"[[:email "ivan@x"] 2]"#)),
+        r#"#{[[:email "ivan@x"] 15] [2 22]}"#);
+    finds("[:find ?e ?v :in $ ?e :where [?e :age ?v]]", (&db, value(r#"[:email "ivan@x"]"#)),
+        r#"#{[[:email "ivan@x"] 15]}"#);
+    finds("[:find ?n ?x :in $ $b :where [?e :name ?n] [$b ?e ?x]]", (&db, value("[[1 :one] [4 :four] [9 :nine]]")),
+        r#"#{["Ivan" :one] ["Oleg" :four]}"#);
+}
+
+#[test]
+fn predicates_and_functions() {
+    let db = people();
+    finds("[:find ?e :where [?e :age ?a] [(> ?a 20)]]", &db, "#{[2] [3]}");
+    finds("[:find ?e :where [?e :name ?n] [(> ?n \"J\")]]", &db, "#{[2] [4]}");
+    finds("[:find ?e :in $ ?f :where [?e :age ?a] [(?f ?a 20)]]", (&db, crate::edn::Symbol::new(">")), "#{[2] [3]}");
+    finds("[:find ?e ?b :where [?e :age ?a] [(+ ?a 1) ?b]]", &db, "#{[1 16] [2 23] [3 38]}");
+    finds("[:find ?x :where [(ground [1 2 3]) [?x ...]] [(odd? ?x)]]", &db, "#{[1] [3]}");
+    finds("[:find ?x ?y :where [(ground [[1 2] [3 4]]) [[?x ?y]]]]", &db, "#{[1 2] [3 4]}");
+    finds("[:find ?e ?a :where [?e :name] [(get-else $ ?e :age 0) ?a]]", &db, "#{[1 15] [2 22] [3 37] [4 0]}");
+    finds("[:find ?e :where [?e :name] [(missing? $ ?e :age)]]", &db, "#{[4]}");
+    finds("[:find ?e :where [?e :age ?a] [(inc ?a) 16]]".replace(" 16", " ?b").as_str(), &db, "#{[1] [2] [3]}");
+    // A function that fails for rows that another clause drops does not fail.
+    finds("[:find ?q :where [?e :score ?s] [?e :age ?a] [(- ?a 15) ?d] [(/ 1 ?d) ?q]]", &db, "#{[0]}".replace("0", "1/22").replace("1/22", "0.045454545454545456").as_str());
+}
+
+#[test]
+fn not_and_or() {
+    let db = people();
+    finds("[:find ?e :where [?e :name] (not [?e :age])]", &db, "#{[4]}");
+    finds("[:find ?e :where [?e :name] (not [?e :friend ?f] [?f :name \"Ivan\"])]", &db, "#{[1] [3]}");
+    finds("[:find ?e :where [?e :name] (not-join [?e] [?e :friend ?f] [?f :age 15])]", &db, "#{[1] [3]}");
+    finds("[:find ?e :where (or [?e :name \"Petr\"] [?e :name \"Oleg\"])]", &db, "#{[2] [4]}");
+    finds("[:find ?e ?a :where [?e :age ?a] (or [?e :name \"Petr\"] (and [?e :name \"Ivan\"] [?e :sex :female]))]", &db,
+        "#{[2 22] [3 37]}");
+    finds("[:find ?e :where (or-join [?e] [?e :age 15] (and [?e :friend ?f] [?f :age 37]))]", &db, "#{[1] [4]}");
+    finds("[:find ?e :where [?e :age ?a] (or [(< ?a 16)] [(> ?a 30)])]", &db, "#{[1] [3]}");
+}
+
+#[test]
+fn shapes() {
+    let db = people();
+    finds("[:find (count ?e) . :where [?e :name]]", &db, "4");
+    finds("[:find ?n (count ?e) :where [?e :name ?n]]", &db, r#"[["Ivan" 2] ["Oleg" 1] ["Petr" 1]]"#
+        .replace(r#"["Oleg" 1] ["Petr" 1]"#, r#"["Petr" 1] ["Oleg" 1]"#).as_str());
+    finds("[:find [?n ?a] :where [?e :name ?n] [?e :age ?a] [?e :sex :female]]", &db, r#"["Ivan" 37]"#);
+    finds("[:find [?a ...] :where [_ :age ?a] [(> ?a 30)]]", &db, "[37]");
+    finds("[:find ?n ?a :order-by [?a :desc] :limit 2 :where [?e :name ?n] [?e :age ?a]]", &db,
+        r#"[["Ivan" 37] ["Petr" 22]]"#);
+    finds("[:find ?n ?a :keys name age :where [?e :name ?n] [?e :age ?a] [(> ?a 30)]]", &db, r#"[{:name "Ivan" :age 37}]"#);
+    finds("[:find (sum ?a) . :with ?e :where [?e :age ?a]]", &db, "74");
+    finds("[:find ?x . :where [?e :nope ?x]]", &db, "nil");
+}
+
+#[test]
+fn refusals() {
+    let db = people();
+    refuses("[:find ?x :where [?e :name ?n]]", &db, "query/unbound", Some((1, 8)));
+    refuses("[:find ?e :where [?e :name ?n] [(foo ?n)]]", &db, "query/unknown-function", Some((1, 34)));
+    refuses("[:find ?e :where [?e :name ?n] [(> ?x 1)]]", &db, "query/unbound", Some((1, 32)));
+    refuses("[:find ?e :where [$b ?e :name ?n]]", &db, "query/unknown-source", Some((1, 19)));
+    refuses("[:find ?e :where (rule ?e)]", &db, "query/rule-unknown", Some((1, 19)));
+    refuses("[:fnd ?e]", &db, "query/syntax", Some((1, 2)));
+}
+
+#[test]
+fn plans_are_shown() {
+    let db = people();
+    let shown = explain("[:find ?e ?a :where [?e :age ?a] [?e :nme \"Ivan\"]]", &db).unwrap().to_string();
+    assert!(shown.contains("did you mean :name?"), "{shown}");
+}
