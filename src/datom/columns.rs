@@ -45,6 +45,25 @@ impl Columns {
         self.until.reserve(more);
     }
 
+    /// Columns without rows and with room for `n`, for rows like those of `model`.
+    pub(crate) fn with_room_like(model: &Columns, n: usize) -> Columns {
+        Columns {
+            e: IntColumn::with_room_like(&model.e, n),
+            a: IntColumn::with_room_like(&model.a, n),
+            v: ValueColumn::with_room_like(&model.v, n),
+            tx: IntColumn::with_room_like(&model.tx, n),
+            until: IntColumn::with_room_like(&model.until, n),
+        }
+    }
+
+    /// Makes constant what is.
+    pub(crate) fn unify(&mut self) {
+        self.e.unify();
+        self.a.unify();
+        self.tx.unify();
+        self.until.unify();
+    }
+
     /// Row `i`, owned.
     pub fn row(&self, i: usize) -> Row {
         Row {
@@ -125,11 +144,11 @@ impl Columns {
         let mut range = 0..self.len();
         for component in order.components() {
             let narrowed = match component {
-                Component::E => key.e.map(|x| narrow(&self.e, &range, x)),
-                Component::A => key.a.map(|x| narrow(&self.a, &range, u64::from(x.0))),
+                Component::E => key.e.map(|x| self.e.equal_range(range.clone(), x)),
+                Component::A => key.a.map(|x| self.a.equal_range(range.clone(), u64::from(x.0))),
                 Component::V => key.v.as_ref().map(|x| self.narrow_value(&range, x)),
-                Component::Tx => key.tx.map(|x| narrow(&self.tx, &range, x)),
-                Component::Until => key.until.map(|x| narrow(&self.until, &range, x)),
+                Component::Tx => key.tx.map(|x| self.tx.equal_range(range.clone(), x)),
+                Component::Until => key.until.map(|x| self.until.equal_range(range.clone(), x)),
             };
             match narrowed {
                 Some(narrowed) => range = narrowed,
@@ -155,9 +174,4 @@ impl Columns {
     pub fn weight(&self) -> usize {
         self.e.weight() + self.a.weight() + self.v.weight() + self.tx.weight() + self.until.weight()
     }
-}
-
-fn narrow(column: &IntColumn, range: &Range<usize>, x: u64) -> Range<usize> {
-    let start = column.partition(range.clone(), x, Side::Before);
-    start..column.partition(start..range.end, x, Side::After)
 }

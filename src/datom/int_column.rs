@@ -153,6 +153,49 @@ impl IntColumn {
         }
     }
 
+    /// The rows of the sorted rows `range` that have the number `x`, or the place where they would be.
+    #[inline]
+    pub fn equal_range(&self, range: Range<usize>, x: u64) -> Range<usize> {
+        let IntColumn::Plain(xs) = self else {
+            return self.partition(range.clone(), x, Side::Before)..self.partition(range, x, Side::After);
+        };
+        let xs = &xs[..range.end];
+        let start = range.start + xs[range.start..].partition_point(|y| *y < x);
+        // Equals are few as a rule: doubling steps find their end near their start.
+        let (mut low, mut step) = (start, 1);
+        while xs.get(low + step - 1) == Some(&x) {
+            low += step;
+            step *= 2;
+        }
+        let high = xs.len().min(low + step);
+        start..low + xs[low..high].partition_point(|y| *y <= x)
+    }
+
+    /// The first number of the rows `range` where they are consecutive: each one more than that before it. The rows
+    /// must ascend strictly, as the entities of an attribute with one value each do; then this takes no time.
+    pub fn consecutive_from(&self, range: Range<usize>) -> Option<u64> {
+        let (first, last) = (self.get(range.start), self.get(range.end.checked_sub(1)?));
+        (last.wrapping_sub(first) == (range.len() as u64).wrapping_sub(1)).then_some(first)
+    }
+
+    /// A column without rows and with room for `n`, for rows like those of `model`.
+    pub(crate) fn with_room_like(model: &IntColumn, n: usize) -> IntColumn {
+        match model {
+            IntColumn::Constant { .. } => IntColumn::default(),
+            IntColumn::Plain(_) => IntColumn::Plain(Vec::with_capacity(n)),
+        }
+    }
+
+    /// Becomes constant where all rows have one number.
+    pub(crate) fn unify(&mut self) {
+        if let IntColumn::Plain(xs) = self {
+            let first = xs.first().copied().unwrap_or(0);
+            if xs.iter().all(|x| *x == first) {
+                *self = IntColumn::Constant { value: first, len: xs.len() };
+            }
+        }
+    }
+
     /// The least and the greatest number; `None` where there are no rows.
     pub fn extremes(&self) -> Option<(u64, u64)> {
         match self {

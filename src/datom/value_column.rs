@@ -383,6 +383,22 @@ impl ValueColumn {
         pointer(self.bytes.len() - b.len(), b.len())
     }
 
+    /// A column without rows and with room for `n`, for rows like those of `model`.
+    pub(super) fn with_room_like(model: &ValueColumn, n: usize) -> ValueColumn {
+        let share = |heap: usize| (heap as u128 * n as u128 / model.len().max(1) as u128) as usize;
+        let kinds = match &model.kinds {
+            Kinds::One(kind) => Kinds::One(*kind),
+            Kinds::Each(_) => Kinds::Each(Vec::with_capacity(n)),
+        };
+        ValueColumn {
+            kinds,
+            cells: Vec::with_capacity(n),
+            text: String::with_capacity(share(model.text.len()).min(model.text.len())),
+            bytes: Vec::with_capacity(share(model.bytes.len()).min(model.bytes.len())),
+            garbage: 0,
+        }
+    }
+
     /// `n` rows of nil, for a decoder to set row by row.
     pub(super) fn of_nils(n: usize) -> ValueColumn {
         ValueColumn { cells: vec![0; n], ..ValueColumn::default() }

@@ -99,6 +99,7 @@ impl Applying<'_> {
             self.edit_leaf(&Columns::default(), range, separator, last, &mut fresh)?;
         } else {
             let (old, rows) = (branch.run(), self.edits.rows());
+            fresh.run = Run::with_room_like(old);
             let (mut copied, mut edit) = (0, range.start);
             while edit < range.end {
                 let child = branch.child_of(order, rows, edit);

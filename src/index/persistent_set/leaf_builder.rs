@@ -76,7 +76,7 @@ impl LeafBuilder {
             let room = range.len().min(self.planned - self.rows);
             let n = rows.v.fitting(range.start..range.start + room, LEAF_BYTES.saturating_sub(heap));
             if self.open.is_empty() {
-                self.open.reserve(self.planned - self.rows);
+                self.open = Columns::with_room_like(rows, self.planned - self.rows);
             }
             self.open.extend(rows, range.start..range.start + n);
             self.rows += n;
@@ -86,6 +86,7 @@ impl LeafBuilder {
 
     fn close(&mut self) {
         if !self.open.is_empty() {
+            self.open.unify();
             self.done.push(std::mem::take(&mut self.open));
         }
     }

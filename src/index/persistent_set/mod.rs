@@ -118,6 +118,21 @@ impl IndexKind for PersistentSet {
     }
 }
 
+/// An index of rows that come sorted, with sizes of one's own choice: what measurements of sizes are made with.
+///
+/// # Errors
+/// As [`IndexKind::build`].
+#[cfg(any(test, feature = "testing"))]
+pub fn build_with_sizes(
+    order: Order,
+    (leaf, bulk_leaf, branch): (usize, usize, usize),
+    rows: &mut dyn Iterator<Item = Result<Columns>>,
+) -> Result<Arc<dyn Index>> {
+    let context = Context { order, shape: Shape { leaf, bulk_leaf, branch }, nodes: Arc::new(super::NoNodes) };
+    let (root, novelty) = bulk::build(&context, rows, None)?;
+    Ok(Arc::new(Tree { context, root: Arc::new(root), novelty }))
+}
+
 impl Index for Tree {
     fn order(&self) -> Order {
         self.context.order

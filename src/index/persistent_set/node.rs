@@ -211,6 +211,16 @@ impl Run {
         self.links.len()
     }
 
+    /// No children, and room for a few more than `model` has.
+    pub fn with_room_like(model: &Run) -> Run {
+        let n = model.len() + 4;
+        Run {
+            separators: Columns::with_room_like(&model.separators, n),
+            links: Vec::with_capacity(n),
+            summaries: Vec::with_capacity(n),
+        }
+    }
+
     /// Appends children of `other`.
     pub fn extend(&mut self, other: &Run, range: Range<usize>) {
         self.separators.extend(&other.separators, range.clone());

@@ -5,6 +5,7 @@ mod memory_nodes;
 mod random_rows;
 mod sorted_rows;
 
+pub use super::persistent_set::build_with_sizes;
 pub use conformance::{conformance, conformance_with};
 pub use memory_nodes::MemoryNodes;
 pub use random_rows::{RandomRows, SplitMix};
