@@ -13,7 +13,6 @@ pub(crate) mod wide;
 pub use columns::Columns;
 pub use id::{AttrId, EntityId, TX0};
 pub use int_column::IntColumn;
-pub(crate) use order::compare as compare_values;
 pub use order::{Component, Cut, Key, Order, Side};
 pub(crate) use order::{class, compare, compare_numbers};
 pub use value::{Value, ValueKind, ValueRef};

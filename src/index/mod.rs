@@ -11,7 +11,7 @@ pub mod testing;
 mod visibility;
 
 pub use edits::{Edit, Edits};
-pub use node::{Address, NoNodes, Node, NodeSink, NodeSource};
+pub use node::{Address, Decode, NoNodes, Node, NodeSink, NodeSource};
 pub use persistent_set::PersistentSet;
 pub use visibility::Visibility;
 

@@ -25,13 +25,16 @@ pub trait Node: Any + Send + Sync {
     fn weight(&self) -> usize;
 }
 
+/// How a kind of index makes a node of its bytes.
+pub type Decode<'a> = &'a dyn Fn(&[u8]) -> Result<Arc<dyn Node>>;
+
 /// Reads nodes by address, through a cache.
 pub trait NodeSource: Send + Sync + Debug {
     /// The node at `address`, from the cache or made by `decode` from its stored bytes.
     ///
     /// # Errors
     /// `Storage` where the store fails, `Corrupt` where the bytes are not what was written or `decode` refuses them.
-    fn load(&self, address: Address, decode: &dyn Fn(&[u8]) -> Result<Arc<dyn Node>>) -> Result<Arc<dyn Node>>;
+    fn load(&self, address: Address, decode: Decode<'_>) -> Result<Arc<dyn Node>>;
 }
 
 /// Takes nodes to be stored, children before parents.
@@ -58,7 +61,7 @@ pub trait NodeSink {
 pub struct NoNodes;
 
 impl NodeSource for NoNodes {
-    fn load(&self, address: Address, _: &dyn Fn(&[u8]) -> Result<Arc<dyn Node>>) -> Result<Arc<dyn Node>> {
+    fn load(&self, address: Address, _: Decode<'_>) -> Result<Arc<dyn Node>> {
         Err(Error::new(
             ErrorKind::Internal,
             "index/node-not-found",

@@ -130,9 +130,9 @@ impl Packing {
         let mut best = Packing { least, width: 64, exceptions: 0, bits: usize::MAX };
         for width in (0..65).filter(|width| needing[*width] > 0) {
             let (mut exceptions, mut bits) = (0, head + n * width);
-            for wider in width + 1..65 {
-                exceptions += needing[wider];
-                bits += needing[wider] * 8 * (1 + (wider - width).div_ceil(7));
+            for (more, wider) in needing[width + 1..].iter().enumerate() {
+                exceptions += wider;
+                bits += wider * 8 * (1 + (more + 1).div_ceil(7));
             }
             if bits < best.bits {
                 best = Packing { least, width: width as u32, exceptions, bits };

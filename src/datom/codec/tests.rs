@@ -106,7 +106,7 @@ fn numbers_of_every_width_come_back() {
     for width in 0..=64_u32 {
         let mask = if width == 0 { 0 } else { u64::MAX >> (64 - width) };
         let mut random = SplitMix(u64::from(width));
-        let xs: Vec<u64> = (0..131).map(|_| random.next() & mask).collect();
+        let xs: Vec<u64> = (0..131).map(|_| random.next_u64() & mask).collect();
         let mut bytes = Vec::new();
         encode_ints(&xs, &mut bytes);
         let decoded = decode_ints(&mut bytes.as_slice(), xs.len()).expect("decodes");

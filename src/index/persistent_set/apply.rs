@@ -267,7 +267,7 @@ impl Applying<'_> {
             (Node::Branch(x), Node::Branch(y)) => {
                 // The parent knows where the right one begins; its own first separator may be too high by now.
                 let mut below = Fresh { run: x.run().slice(0..x.len()), new: Vec::new() };
-                if y.len() > 0 {
+                if !y.is_empty() {
                     let first = y.run();
                     below.run.push(separators, 1, first.links[0].clone(), first.summaries[0]);
                     below.run.extend(y.run(), 1..y.len());

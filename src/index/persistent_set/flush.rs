@@ -165,10 +165,11 @@ pub(super) fn walk(context: &Context, branch: &Branch, visit: &mut dyn FnMut(Add
             Link::Stored(stored) => visit(stored.address)?,
             Link::Novel(_) => true,
         };
-        if descends && branch.child_level() > 0 {
-            if let Node::Branch(child) = branch.child(i, context.nodes.as_ref())? {
-                walk(context, &child, visit)?;
-            }
+        if descends
+            && branch.child_level() > 0
+            && let Node::Branch(child) = branch.child(i, context.nodes.as_ref())?
+        {
+            walk(context, &child, visit)?;
         }
     }
     Ok(())

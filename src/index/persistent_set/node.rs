@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::apply::partition;
-use crate::datom::{AttrId, Columns, Component, Cut, Order, ValueRef, compare_values};
+use crate::datom::{AttrId, Columns, Component, Cut, Order, ValueRef, compare};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{self, Address, NodeSource, Visibility};
 
@@ -344,7 +344,7 @@ pub(super) fn push_separator(
             Component::V => {
                 v = right.v.get(j);
                 let before = left.v.get(i);
-                let differs = compare_values(&before, &v) != Ordering::Equal;
+                let differs = compare(&before, &v) != Ordering::Equal;
                 v = match (before, v) {
                     (ValueRef::Str(x), ValueRef::Str(y)) if differs => ValueRef::Str(distinguishing(x, y)),
                     (_, v) => v,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{Address, Node, NodeSink, NodeSource};
+use crate::index::{Address, Decode, Node, NodeSink, NodeSource};
 
 /// Takes nodes, and gives them back from their bytes: nothing decoded is kept, so every load decodes.
 ///
@@ -71,7 +71,7 @@ impl fmt::Debug for MemoryNodes {
 }
 
 impl NodeSource for MemoryNodes {
-    fn load(&self, address: Address, decode: &dyn Fn(&[u8]) -> Result<Arc<dyn Node>>) -> Result<Arc<dyn Node>> {
+    fn load(&self, address: Address, decode: Decode<'_>) -> Result<Arc<dyn Node>> {
         self.0.loads.fetch_add(1, Ordering::Relaxed);
         let bytes = self.bytes(address).ok_or_else(|| {
             Error::new(ErrorKind::Corrupt, "index/node-not-found", format!("no node was stored at {address:?}"))
