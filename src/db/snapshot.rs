@@ -9,7 +9,7 @@ use crate::datom::{AttrId, Columns, Cut, EntityId, Key, OPEN, Order, Row, TX0, V
 use crate::edn::Form;
 use crate::error::Result;
 use crate::index::{Direction, Edit, Edits, Index, IndexKind, NodeSource};
-use crate::schema::{Schema, SchemaFlexibility};
+use crate::schema::{Attribute, Schema, SchemaFlexibility, ValueType};
 
 /// What is fixed when a database is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +105,8 @@ impl Snapshot {
             edits.extend(backfill.iter().map(|row| (row, Edit::Insert)));
             if !edits.is_empty() {
                 let until = if order.is_history() { Some(changes.t.0) } else { None };
-                next.indexes[order as usize] = self.index(order).apply(&sorted(order, until, edits))?;
+                next.indexes[order as usize] =
+                    self.index(order).apply(&sorted(order, until, edits, &changes.schema))?;
             }
         }
         Ok(next)
@@ -178,14 +179,45 @@ impl<F: Fn(AttrId) -> bool> Membership<F> {
 }
 
 /// Edits sorted by `order`. Open rows get the end `until`, where it is given.
-fn sorted(order: Order, until: Option<u64>, mut edits: Vec<(&Row, Edit)>) -> Edits {
-    edits.sort_unstable_by(|(x, _), (y, _)| order.compare(x, y));
+fn sorted(order: Order, until: Option<u64>, edits: Vec<(&Row, Edit)>, schema: &Schema) -> Edits {
+    let mut of_one_kind = Membership::new(|a| schema.get(a).is_some_and(|attribute| has_one_kind(attribute)));
+    // The first two components as integers, so that few comparisons have to look at the rows.
+    let mut keyed: Vec<((u64, u64), &Row, Edit)> = Vec::with_capacity(edits.len());
+    keyed.extend(edits.into_iter().map(|(row, edit)| {
+        let a = u64::from(row.a.0);
+        let key = match order {
+            Order::Eavt | Order::HistoryEavt => (row.e, a),
+            Order::Aevt | Order::HistoryAevt => (a, row.e),
+            Order::Avet | Order::HistoryAvet if of_one_kind.has(row.a) => (a, rank(&row.v)),
+            Order::Avet | Order::HistoryAvet => (a, 0),
+        };
+        (key, row, edit)
+    }));
+    keyed.sort_unstable_by(|(x, row_x, _), (y, row_y, _)| x.cmp(y).then_with(|| order.compare(row_x, row_y)));
     let mut columns = Columns::default();
-    for (row, _) in &edits {
+    for (_, row, _) in &keyed {
         let end = if row.until == OPEN { until.unwrap_or(OPEN) } else { row.until };
         columns.push(row.e, row.a, &row.v.as_ref(), row.tx, end);
     }
-    Edits::ascending(order, columns, edits.into_iter().map(|(_, edit)| edit).collect())
+    Edits::ascending(order, columns, keyed.into_iter().map(|(.., edit)| edit).collect())
+}
+
+fn has_one_kind(attribute: &Attribute) -> bool {
+    attribute.value_type.and_then(ValueType::kind).is_some()
+}
+
+/// A number that never descends as values of one kind ascend.
+fn rank(v: &Value) -> u64 {
+    match v {
+        Value::Long(n) | Value::Instant(n) => (*n as u64) ^ (1 << 63),
+        Value::Ref(id) => id.0,
+        Value::Str(text) | Value::Uri(text) => {
+            let mut first = [0; 8];
+            first.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
+            u64::from_be_bytes(first)
+        }
+        _ => 0,
+    }
 }
 
 /// Whether rows of the attribute stand in the order: all do in EAVT and AEVT, some in AVET.
@@ -193,5 +225,29 @@ fn belongs(order: Order, schema: &Schema, a: AttrId) -> bool {
     match order {
         Order::Avet | Order::HistoryAvet => schema.get(a).is_some_and(|attribute| attribute.in_avet()),
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Value, rank};
+    use crate::datom::EntityId;
+    use proptest::prelude::any;
+    use proptest::{prop_assert, proptest};
+
+    proptest! {
+        #[test]
+        fn ranks_ascend_with_values(x in any::<i64>(), y in any::<i64>(), s in "[a-b\0é]{0,10}", t in "[a-b\0é]{0,10}") {
+            for (x, y) in [
+                (Value::Long(x), Value::Long(y)),
+                (Value::Instant(x), Value::Instant(y)),
+                (Value::Ref(EntityId(x as u64 >> 1)), Value::Ref(EntityId(y as u64 >> 1))),
+                (Value::from(s.clone()), Value::from(t.clone())),
+                (Value::Uri(s.into()), Value::Uri(t.into())),
+            ] {
+                let (low, high) = if x <= y { (x, y) } else { (y, x) };
+                prop_assert!(rank(&low) <= rank(&high), "{low:?} {high:?}");
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Apply: facts in their order become the rows that begin and end. Facts about one entity and attribute see what those
 //! before them left; only the net effect of all goes on.
 
-use hashbrown::HashMap;
+use std::collections::BTreeMap;
 
 use crate::datom::{AttrId, Key, OPEN, Order, Row, Value};
 use crate::error::{Error, ErrorKind, Result};
@@ -57,7 +57,6 @@ struct Apply<'a> {
 
 /// A value that an entity has while facts are gone through.
 struct Held {
-    v: Value,
     /// The row, where it was there before.
     row: Option<Row>,
     /// The fact that asserted it.
@@ -121,61 +120,66 @@ impl Apply<'_> {
     ) -> Result<()> {
         let key = Key { e: Some(e), a: Some(a), ..Key::default() };
         let rows = if is_new { Vec::new() } else { self.stored.all(&key)? };
-        let mut held: Vec<Held> =
-            rows.into_iter().map(|row| Held { v: row.v.clone(), row: Some(row), fact: 0 }).collect();
-        let mut closed: HashMap<Value, (Row, u32)> = HashMap::new();
+        let mut held: BTreeMap<Value, Held> =
+            rows.into_iter().map(|row| (row.v.clone(), Held { row: Some(row), fact: 0 })).collect();
+        // Rows that were there before and are gone, and the fact that took them away.
+        let mut closed: BTreeMap<Value, (Row, u32)> = BTreeMap::new();
         let many = attribute.is_some_and(Attribute::is_many);
-        let end = |gone: Held, fact: u32, closed: &mut HashMap<Value, (Row, u32)>| {
+        let end = |v: Value, gone: Held, fact: u32, closed: &mut BTreeMap<Value, (Row, u32)>| {
             if let Some(row) = gone.row {
-                closed.insert(gone.v, (row, fact));
+                closed.insert(v, (row, fact));
             }
         };
         for (.., i) in group {
             let fact = &mut facts[*i as usize];
             let v = std::mem::replace(&mut fact.v, Value::Nil);
             if let What::Cas(old) = &fact.what {
-                self.expect(attribute, &held, old).map_err(|error| self.context.locate(fact.op, error))?;
+                expect(attribute, &held, old).map_err(|error| self.context.locate(fact.op, error))?;
             }
             match fact.what {
+                What::Add | What::Cas(_) if held.contains_key(&v) => {}
                 What::Add | What::Cas(_) => {
-                    if held.iter().any(|held| held.v == v) {
-                        continue;
-                    }
                     if !many {
-                        held.drain(..).for_each(|gone| end(gone, *i, &mut closed));
+                        std::mem::take(&mut held).into_iter().for_each(|(v, gone)| end(v, gone, *i, &mut closed));
                     }
                     let row = closed.remove(&v).map(|(row, _)| row);
-                    held.push(Held { v, row, fact: *i });
+                    held.insert(v, Held { row, fact: *i });
                 }
                 What::Retract => {
-                    if let Some(place) = held.iter().position(|held| held.v == v) {
-                        end(held.remove(place), *i, &mut closed);
+                    if let Some(gone) = held.remove(&v) {
+                        end(v, gone, *i, &mut closed);
                     }
                 }
-                _ => held.drain(..).for_each(|gone| end(gone, *i, &mut closed)),
+                _ => std::mem::take(&mut held).into_iter().for_each(|(v, gone)| end(v, gone, *i, &mut closed)),
             }
         }
         closed.into_values().for_each(|(row, fact)| self.close(fact, row));
-        for Held { v, fact, .. } in held.into_iter().filter(|held| held.row.is_none()) {
+        for (v, Held { fact, .. }) in held.into_iter().filter(|(_, held)| held.row.is_none()) {
             self.open(fact, e, a, v);
         }
         Ok(())
     }
+}
 
-    /// What compare-and-set asks for.
-    fn expect(&self, attribute: Option<&Attribute>, held: &[Held], old: &Value) -> Result<()> {
-        let as_expected = match old {
-            Value::Nil => held.is_empty(),
-            old => held.iter().any(|held| held.v == *old),
-        };
-        if as_expected {
-            return Ok(());
-        }
-        let got: Vec<_> = held.iter().map(|held| shorten(&held.v)).collect();
-        let got = if got.is_empty() { "no value".to_owned() } else { got.join(", ") };
-        let wanted = if *old == Value::Nil { "no value".to_owned() } else { shorten(old) };
-        let ident = attribute.map(|attribute| attribute.ident.to_string()).unwrap_or_default();
-        let message = format!("compare-and-set of {ident} expected {wanted}, the entity has {got}");
-        Err(Error::new(ErrorKind::Transact, "transact/cas", message))
+/// Most values that a message shows.
+const MOST_SHOWN: usize = 5;
+
+/// What compare-and-set asks for.
+fn expect(attribute: Option<&Attribute>, held: &BTreeMap<Value, Held>, old: &Value) -> Result<()> {
+    let as_expected = match old {
+        Value::Nil => held.is_empty(),
+        old => held.contains_key(old),
+    };
+    if as_expected {
+        return Ok(());
     }
+    let mut got: Vec<_> = held.keys().take(MOST_SHOWN).map(shorten).collect();
+    if held.len() > MOST_SHOWN {
+        got.push(format!("and {} more", held.len() - MOST_SHOWN));
+    }
+    let got = if got.is_empty() { "no value".to_owned() } else { got.join(", ") };
+    let wanted = if *old == Value::Nil { "no value".to_owned() } else { shorten(old) };
+    let ident = attribute.map(|attribute| attribute.ident.to_string()).unwrap_or_default();
+    let message = format!("compare-and-set of {ident} expected {wanted}, the entity has {got}");
+    Err(Error::new(ErrorKind::Transact, "transact/cas", message))
 }

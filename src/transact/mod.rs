@@ -166,6 +166,9 @@ fn part(changes: Vec<apply::Change>) -> (Vec<crate::datom::Row>, Vec<crate::dato
     (opened, closed)
 }
 
+/// The latest `:db/txInstant` that tx-data can ask for: every later transaction needs a later one.
+const MAX_INSTANT: i64 = i64::MAX / 2;
+
 /// Fills in when the transaction happens: what the tx-data says, else `now`, but after the transaction before.
 fn set_instant(context: Context<'_>, facts: &mut [Fact], now: i64) -> Result<i64> {
     let last = context.snapshot.last_instant;
@@ -175,6 +178,9 @@ fn set_instant(context: Context<'_>, facts: &mut [Fact], now: i64) -> Result<i64
             |message: String| context.locate(fact.op, Error::new(ErrorKind::Transact, "transact/tx-instant", message));
         match (&fact.v, &fact.what) {
             (Value::Instant(instant), What::Add) if fact.e == context.t => {
+                if *instant > MAX_INSTANT {
+                    return Err(refuse(format!(":db/txInstant is at most {MAX_INSTANT} ms, got {instant} ms")));
+                }
                 if *instant <= last {
                     let message = format!(
                         ":db/txInstant must lie after that of the last transaction, {}; got {}",

@@ -80,7 +80,7 @@ impl Expander<'_> {
             }
         };
         let key = Key { a: Some(a), v: Some(v), ..Key::default() };
-        Ok(holder(self.context.snapshot, key)?)
+        holder(self.context.snapshot, key)
     }
 
     /// The entity that is the value of a lookup ref.

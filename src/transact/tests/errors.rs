@@ -60,6 +60,8 @@ fn every_code() {
     ] {
         fails(&db, data, code);
     }
+    let late = EntityMap::new().tempid(":db/current-tx").set(Keyword::new("db/txInstant"), Value::Instant(i64::MAX));
+    assert_eq!(run(&db, late).unwrap_err().code(), "transact/tx-instant");
     let id = EntityId(0);
     let error = run(&db, EntityMap::new().id(id).set(Keyword::new("age"), 1)).unwrap_err();
     assert_eq!(error.code(), "transact/entity-id");

@@ -1,5 +1,6 @@
 //! Tests of transactions. Every transaction that is made here is also replayed from its record.
 
+mod anything;
 mod errors;
 mod forms;
 mod model;
