@@ -15,6 +15,7 @@ mod registry;
 mod schema;
 pub mod store;
 mod transact;
+pub mod typed;
 
 pub use config::{Config, StoreConfig};
 pub use conn::{

@@ -30,6 +30,16 @@ use crate::error::Result;
 /// Pulls one entity with a pattern in EDN. The result is a map with the keys of the pattern, [`Value::Nil`] when nothing
 /// was found or the entity reference names no entity.
 ///
+/// ```
+/// # fn show(db: &treering::Db) -> treering::Result<()> {
+/// use treering::{EntityId, edn::Keyword, pull::pull};
+/// let by_id = pull(db, "[:person/name {:person/friend [*]}]", EntityId(7))?;
+/// let by_name = pull(db, "[*]", (Keyword::new("person/name"), "Ann"))?;
+/// println!("{by_id:?} {by_name:?}");
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// `Syntax` for text that is no pattern (with its place), `Argument` for a lookup ref by an attribute that is not
 /// unique and for a history database, `Limit` for a tree that is too deep or too large, and those of reading the store.
@@ -43,4 +53,25 @@ pub fn pull(db: &Db, pattern: &str, entity: impl Into<EntityRef>) -> Result<Valu
         Some(e) => pull_pattern(db, &pattern, e),
         None => Ok(Value::Nil),
     }
+}
+
+/// Pulls one entity into a Rust type, as [`typed`](crate::typed) tells; an `Option` takes an entity that is not there.
+///
+/// # Errors
+/// As [`pull`], and `Argument`, code `:typed/mismatch`, where the result does not fit the type.
+///
+/// ```
+/// # fn show(db: &treering::Db) -> treering::Result<()> {
+/// #[derive(serde::Deserialize)]
+/// struct Person {
+///     #[serde(rename = "person/name")]
+///     name: String,
+/// }
+/// let person: Option<Person> = treering::pull::pull_as(db, "[:person/name]", treering::EntityId(7))?;
+/// # let _ = person.map(|p| p.name);
+/// # Ok(())
+/// # }
+/// ```
+pub fn pull_as<T: serde::de::DeserializeOwned>(db: &Db, pattern: &str, entity: impl Into<EntityRef>) -> Result<T> {
+    crate::typed::from_value(pull(db, pattern, entity)?)
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::{prop, proptest};
 
 use super::walk::MAX_DEPTH;
-use super::{Xform, parse, parse_with, pull, pull_many, pull_pattern};
+use super::{Xform, parse, parse_with, pull, pull_as, pull_many, pull_pattern};
 use crate::datom::{EntityId, Key, Order, TX0, Value};
 use crate::db::Db;
 use crate::db::testing::{Saying, db_of};
@@ -283,6 +283,23 @@ fn functions_are_applied() {
     assert_eq!(run(pattern, 1).unwrap(), read(nested).unwrap());
     assert_eq!(run("[[:foo :default 1 :xform vector]]", 1).unwrap(), read("{:foo 1}").unwrap());
     assert_eq!(run("[[:aka :xform none]]", 1).unwrap_err().code(), "pull/syntax");
+}
+
+#[test]
+fn results_become_rust_types() {
+    #[derive(serde::Deserialize, Debug, PartialEq)]
+    struct Person {
+        name: String,
+        #[serde(default)]
+        child: Vec<Person>,
+    }
+    let db = family();
+    let person = |name: &str, child| Person { name: name.to_owned(), child };
+    let children = vec![person("David", Vec::new()), person("Thomas", Vec::new())];
+    let petr: Person = pull_as(&db, "[:name {:child ...}]", EntityId(1)).unwrap();
+    assert_eq!(petr, person("Petr", children));
+    assert_eq!(pull_as::<Option<Person>>(&db, "[:name]", EntityId(99)).unwrap(), None);
+    assert_eq!(pull_as::<Person>(&db, "[:aka]", EntityId(1)).unwrap_err().code(), "typed/mismatch");
 }
 
 #[test]

@@ -24,6 +24,7 @@ use crate::datom::Value;
 use crate::db::Db;
 use crate::edn::Symbol;
 use crate::error::{Error, ErrorKind, Result};
+use crate::pull::Xform;
 use args::Args;
 pub(crate) use args::shown;
 
@@ -160,6 +161,12 @@ impl Functions {
             };
             self.0.get(&other)
         })
+    }
+
+    /// The function of that name as what `:xform` of a pull pattern takes.
+    pub fn xform(&self, name: Symbol) -> Option<Xform> {
+        let function = self.get(name)?.clone();
+        Some(Arc::new(move |value| Ok(function.invoke(&[Argument::Value(value)])?.unwrap_or(Value::Nil))))
     }
 
     /// The known name that is nearest to an unknown one, for "did you mean".

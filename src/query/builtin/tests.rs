@@ -352,6 +352,15 @@ fn functions_look_into_databases() {
 }
 
 #[test]
+fn pull_patterns_can_name_functions() {
+    let (db, functions) = (people(), Functions::standard());
+    let pattern = read("[[:name :xform str/upper-case] [:nick :xform count]]").unwrap();
+    let pattern = crate::pull::parse_with(&pattern, &db, &|name| functions.xform(name)).unwrap();
+    let pulled = crate::pull::pull_pattern(&db, &pattern, EntityId(2)).unwrap();
+    assert_eq!(pulled.to_form(), read("{:name \"BOB\" :nick 2}").unwrap());
+}
+
+#[test]
 fn unknown_names_have_a_neighbour() {
     let functions = Functions::standard();
     assert_eq!(functions.nearest(Symbol::new("starts-wiht?")), None);
