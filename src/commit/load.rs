@@ -26,7 +26,7 @@ pub(crate) struct Loaded {
     pub tail: Tail,
 }
 
-/// Opens the database of a branch: its last commit, and the log after it.
+/// Opens the database of a branch: its last commit, and the log after it. A reader may have a writer beside it.
 ///
 /// # Errors
 /// `Existence` when there is no such branch, `Corrupt` for damage, `Config` for an index kind that is not registered or
@@ -34,6 +34,7 @@ pub(crate) struct Loaded {
 pub(crate) fn load(
     store: &Store,
     branch: Keyword,
+    reader: bool,
     kind_of: &dyn Fn(Keyword) -> Result<Arc<dyn IndexKind>>,
     nodes: &Arc<dyn NodeSource>,
 ) -> Result<Loaded> {
@@ -51,7 +52,12 @@ pub(crate) fn load(
         index_settings: edn::read(&commit.index_settings).map_err(|e| e.context("stored index settings"))?,
     };
     let mut snapshot = restore(&commit, kind.as_ref(), &provenance, nodes)?;
-    let mut log = LogReader::new(store.clone(), head.incarnation, commit.log);
+    let mut log = if reader {
+        let closed = head.closed_at.map_or(0, |end| end.seq);
+        LogReader::beside_writer(store.clone(), head.incarnation, commit.log, closed)
+    } else {
+        LogReader::new(store.clone(), head.incarnation, commit.log)
+    };
     replay(&mut snapshot, &mut log)?;
     let tail = log.tail()?;
     if let Some(end) = head.closed_at

@@ -189,7 +189,7 @@ fn open_stored(
     let branch = config.branch_name();
     let capacity = usize::try_from(config.node_cache_bytes()).unwrap_or(usize::MAX);
     let nodes: Arc<dyn NodeSource> = Arc::new(StoredNodes::new(store.clone(), capacity));
-    let loaded = commit::load(&store, branch, &|keyword| registry.index(keyword), &nodes)?;
+    let loaded = commit::load(&store, branch, config.is_read_only(), &|keyword| registry.index(keyword), &nodes)?;
     let stored = Config::from_edn(&loaded.provenance.config).map_err(|e| e.context("the stored config"))?;
     config.matching(&stored)?;
     if loaded.tail == Tail::Dropped {
@@ -200,8 +200,7 @@ fn open_stored(
         return Ok((current, Role::Reader(Mutex::new(Follower::new(loaded)))));
     }
     let session = Uuid::new_v4().as_u128();
-    let end = loaded.log.position();
-    let log = LogWriter::begin(store.clone(), loaded.head.incarnation, end, session)?;
+    let log = LogWriter::begin(&loaded.log, session)?;
     let head = commit::take_over(&store, branch, &loaded.head, session)?;
     let durable = Durable { store, branch, head, log, provenance: loaded.provenance, unflushed: 0 };
     let writer = Writer::new(Arc::clone(&current), Arc::clone(listeners), clock, Some(durable));

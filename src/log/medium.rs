@@ -120,6 +120,17 @@ impl Medium {
         Ok(found)
     }
 
+    /// Tells readers that the entries before `seq` are durable.
+    pub fn hint(&self, seq: u64) -> Result<()> {
+        if self.in_place { self.store.hint(&self.prefix, seq.to_le_bytes().to_vec()) } else { Ok(()) }
+    }
+
+    /// What the writer told last; `None` where nobody can say.
+    pub fn hinted(&self) -> Result<Option<u64>> {
+        let bytes = if self.in_place { self.store.hinted(&self.prefix)? } else { None };
+        Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes))
+    }
+
     /// Whether entries are overwritten places of a segment.
     pub fn writes_in_place(&self) -> bool {
         self.in_place

@@ -10,6 +10,10 @@ use crate::store::Store;
 pub(crate) struct LogReader {
     medium: Medium,
     position: LogPosition,
+    /// The last entry that was read: where it lies and its frame.
+    last: Option<(LogPosition, Vec<u8>)>,
+    /// Beside a writer: the number of entries that are known to be durable.
+    durable: Option<u64>,
 }
 
 /// How a log ended.
@@ -19,12 +23,20 @@ pub(crate) enum Tail {
     Clean,
     /// Something was being written when the writer stopped; it was never acknowledged.
     Dropped,
+    /// A writer is at work: there is more to read already, or will be.
+    Growing,
 }
 
 impl LogReader {
-    /// Reads the log of a branch's incarnation from `position` on.
+    /// Reads the log of a branch's incarnation from `position` on, all that is there: for who is or becomes its writer.
     pub fn new(store: Store, incarnation: u128, position: LogPosition) -> LogReader {
-        LogReader { medium: Medium::new(store, incarnation), position }
+        LogReader { medium: Medium::new(store, incarnation), position, last: None, durable: None }
+    }
+
+    /// Reads beside a writer, of whom at least `durable` entries are durable: an entry that is being written is not
+    /// read before it is durable, where that can be told.
+    pub fn beside_writer(store: Store, incarnation: u128, position: LogPosition, durable: u64) -> LogReader {
+        LogReader { durable: Some(durable.max(position.seq)), ..LogReader::new(store, incarnation, position) }
     }
 
     /// Where the next entry begins, or will.
@@ -32,19 +44,45 @@ impl LogReader {
         self.position
     }
 
+    pub(super) fn medium(&self) -> &Medium {
+        &self.medium
+    }
+
+    /// The last entry that was read: where it lies and its frame.
+    pub(super) fn last(&self) -> Option<&(LogPosition, Vec<u8>)> {
+        self.last.as_ref()
+    }
+
     /// The next entry; `None` at the end of the log.
     ///
     /// # Errors
     /// `Corrupt` for an entry that does not follow from the one before.
     pub fn next(&mut self) -> Result<Option<Entry>> {
-        let Found::Frame(bytes, body) = self.medium.read(&self.position)? else { return Ok(None) };
-        let entry = Entry::decode(bytes.get(body).unwrap_or_default())?;
-        if entry.seq != self.position.seq || entry.previous != self.position.previous {
-            // In a segment, what an earlier writer left behind the end may stand here.
-            return Ok(None);
+        let Some((entry, frame)) = self.follower(&self.position)? else { return Ok(None) };
+        let after = self.medium.after(&self.position, frame.len(), link(&frame));
+        if let Some(durable) = self.durable
+            && durable <= entry.seq
+        {
+            // No hint: nobody on this machine has written since it started, or it cannot tell.
+            let hinted = self.medium.hinted()?;
+            if hinted.is_some_and(|hinted| hinted <= entry.seq) && self.follower(&after)?.is_none() {
+                return Ok(None);
+            }
+            // An entry that follows was begun when this one was durable.
+            self.durable = Some(hinted.unwrap_or(0).max(entry.seq + 1));
         }
-        self.position = self.medium.after(&self.position, bytes.len(), link(&bytes));
+        self.last = Some((self.position, frame));
+        self.position = after;
         Ok(Some(entry))
+    }
+
+    /// The entry at `position` and its frame, if it follows from the one before.
+    fn follower(&self, position: &LogPosition) -> Result<Option<(Entry, Vec<u8>)>> {
+        let Found::Frame(bytes, body) = self.medium.read(position)? else { return Ok(None) };
+        let entry = Entry::decode(bytes.get(body).unwrap_or_default())?;
+        // In a segment, what an earlier writer left behind the end may stand here.
+        let follows = entry.seq == position.seq && entry.previous == position.previous;
+        Ok(follows.then_some((entry, bytes)))
     }
 
     /// What stands at the end, after [`next`](Self::next) has answered `None`.
@@ -53,6 +91,10 @@ impl LogReader {
     /// `Corrupt` when a later entry proves that the entry missing here was durable once.
     pub fn tail(&self) -> Result<Tail> {
         let later = self.medium.later(&self.position)?;
+        // A writer may have written this entry and later ones since it was looked for.
+        if self.follower(&self.position)?.is_some() {
+            return Ok(Tail::Growing);
+        }
         let mut tail = Tail::Clean;
         for body in later {
             let Ok(entry) = Entry::decode(&body) else { continue };

@@ -57,7 +57,7 @@ fn read_all(store: &Store) -> (Vec<u64>, LogReader) {
 #[test]
 fn what_was_appended_is_read_in_order() {
     for store in stores() {
-        let mut writer = LogWriter::begin(store.clone(), 7, LogPosition::START, 1).unwrap();
+        let mut writer = LogWriter::begin(&LogReader::new(store.clone(), 7, LogPosition::START), 1).unwrap();
         for t in 0..200 {
             writer.append(vec![transaction(t, t as usize * 50)]).unwrap();
         }
@@ -66,7 +66,7 @@ fn what_was_appended_is_read_in_order() {
         assert_eq!(reader.position(), writer.position());
         assert_eq!(reader.tail().unwrap(), Tail::Clean);
 
-        let mut second = LogWriter::begin(store.clone(), 7, reader.position(), 2).unwrap();
+        let mut second = LogWriter::begin(&reader, 2).unwrap();
         second.append(vec![transaction(200, 10)]).unwrap();
         assert_eq!(read_all(&store).0.len(), 201);
     }
@@ -75,9 +75,9 @@ fn what_was_appended_is_read_in_order() {
 #[test]
 fn an_older_writer_finds_the_session_of_the_newer() {
     let [_, store] = stores();
-    let mut old = LogWriter::begin(store.clone(), 7, LogPosition::START, 1).unwrap();
+    let mut old = LogWriter::begin(&LogReader::new(store.clone(), 7, LogPosition::START), 1).unwrap();
     old.append(vec![transaction(1, 10)]).unwrap();
-    let mut new = LogWriter::begin(store.clone(), 7, read_all(&store).1.position(), 2).unwrap();
+    let mut new = LogWriter::begin(&read_all(&store).1, 2).unwrap();
     let error = old.append(vec![transaction(2, 10)]).unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Fenced, "writer/fenced"));
     assert_eq!(old.append(vec![transaction(3, 10)]).unwrap_err().code(), "writer-shut-down");
@@ -89,7 +89,7 @@ fn an_older_writer_finds_the_session_of_the_newer() {
 fn damage_before_the_end_is_an_error_and_a_torn_end_is_not() {
     let memory = Arc::new(MemoryBackend::new());
     let store = Store::on(memory.clone());
-    let mut writer = LogWriter::begin(store.clone(), 7, LogPosition::START, 1).unwrap();
+    let mut writer = LogWriter::begin(&LogReader::new(store.clone(), 7, LogPosition::START), 1).unwrap();
     let mut starts = Vec::new();
     for t in 0..5 {
         starts.push(writer.position());
@@ -114,7 +114,7 @@ fn damage_before_the_end_is_an_error_and_a_torn_end_is_not() {
     // A new writer goes on where the torn entry stood, and is not confused by what is left of it.
     let (ts, reader) = read_all(&store);
     assert_eq!(ts, [0, 1, 2, 3]);
-    let mut next = LogWriter::begin(store.clone(), 7, reader.position(), 2).unwrap();
+    let mut next = LogWriter::begin(&reader, 2).unwrap();
     assert_eq!(read_all(&store).1.tail().unwrap(), Tail::Dropped);
     next.append(vec![transaction(9, 1000)]).unwrap();
     let (ts, reader) = read_all(&store);

@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::entry::{Entry, LogPosition, Transaction, link};
 use super::medium::{Found, Medium};
+use super::reader::LogReader;
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::Store;
 
 /// The end of a log that is being written.
 #[derive(Debug)]
@@ -18,13 +18,19 @@ pub(crate) struct LogWriter {
 }
 
 impl LogWriter {
-    /// Takes over a log at its end by writing the mark of a new session.
+    /// Takes over a log that was read to its end by writing the mark of a new session.
     ///
     /// # Errors
     /// `Fenced` when another writer's entry stands there, and those of the store.
-    pub fn begin(store: Store, incarnation: u128, end: LogPosition, session: u128) -> Result<LogWriter> {
-        let medium = Medium::new(store, incarnation);
-        let mut writer = LogWriter { medium, position: end, session, poisoned: false };
+    pub fn begin(read: &LogReader, session: u128) -> Result<LogWriter> {
+        let medium = read.medium().clone();
+        let mut writer = LogWriter { medium, position: read.position(), session, poisoned: false };
+        // The last entry can be read and yet not be on the disk: its writer was killed before the sync, or the sync
+        // failed, after which another sync says nothing about it. The entries to come build on it, so it is written
+        // once more. All before it were durable when it was written.
+        if let Some((position, frame)) = read.last().filter(|_| writer.medium.writes_in_place()) {
+            writer.medium.write(position, frame.clone())?;
+        }
         writer.append(Vec::new())?;
         Ok(writer)
     }
@@ -62,6 +68,11 @@ impl LogWriter {
             Err(error) => self.check_own(nonce, Some(error))?,
         }
         self.position = next;
+        // Readers elsewhere see this entry from now on, and it is acknowledged afterwards. One who misses the hint sees
+        // it with the next entry.
+        if let Err(error) = self.medium.hint(next.seq) {
+            tracing::warn!(%error, "readers could not be told how far the log is durable");
+        }
         Ok(())
     }
 

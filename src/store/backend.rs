@@ -121,6 +121,20 @@ pub trait Backend: Send + Sync + Debug {
     /// is an error.
     fn give_up_writing(&self) {}
 
+    /// Leaves a note of a few bytes under `key`, replacing the last: not durable, cheap, and not a blob. A note may be
+    /// lost with the power, and then no older one may be found in its place.
+    fn hint<'a>(&'a self, key: &'a str, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>> {
+        let _ = (key, bytes);
+        Box::pin(async { Ok(()) })
+    }
+
+    /// The last note that any process left under `key` by [`hint`](Self::hint); `None` where the backend has none or
+    /// cannot tell whether it is the last.
+    fn hinted<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
+        let _ = key;
+        Box::pin(async { Ok(None) })
+    }
+
     /// What the backend promises.
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()

@@ -70,6 +70,12 @@ pub trait Fs: Send + Sync + Debug {
     /// Takes the lock on the file `path`, creating it as needed, and holds it until the result is dropped; `None`
     /// where another holds it. An error of kind `Unsupported` where the file system has no locks.
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn FsFile>>>;
+
+    /// What tells this run of the machine from every other: as long as it stays, a write that was done can be read,
+    /// synced or not. `None` where that is not known.
+    fn boot(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The file system of the machine.
@@ -191,6 +197,12 @@ impl Fs for RealFs {
             }
         }
         Ok(entries)
+    }
+
+    /// Linux tells; elsewhere it is not known.
+    fn boot(&self) -> Option<String> {
+        let told = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        Some(told.trim().to_owned()).filter(|boot| !boot.is_empty())
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn FsFile>>> {

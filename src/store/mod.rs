@@ -243,6 +243,24 @@ impl Store {
         self.drive(self.shared.backend.write_at(key, offset, bytes)).await
     }
 
+    /// Leaves a note that is not durable; see [`Backend::hint`].
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub(crate) fn hint(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
+        check_key(key)?;
+        wait(self.drive(self.shared.backend.hint(key, bytes)))
+    }
+
+    /// The last note; see [`Backend::hinted`].
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub(crate) fn hinted(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        check_key(key)?;
+        wait(self.drive(self.shared.backend.hinted(key)))
+    }
+
     /// Makes everything written and removed so far durable.
     ///
     /// # Errors

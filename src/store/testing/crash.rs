@@ -1,9 +1,10 @@
 //! What a loss of power leaves of a recorded sequence of operations.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
-use super::sim_fs::{Content, Node, Op, write};
+use super::sim_fs::{Content, Node, Op, SimFs, write};
 
 /// What survives of the operations that were not made durable before the power was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,14 +40,10 @@ impl Crash {
         all
     }
 
-    /// The content of the file system after `ops` on `base` and the crash.
-    pub(super) fn image(self, base: &[Content], ops: &[Op]) -> Vec<Content> {
-        let mut disk = Disk { durable: base.to_vec(), pending: BTreeMap::new() };
-        ops.iter().for_each(|op| disk.apply(op));
+    /// What is left of `disk` after the crash.
+    fn strike(self, mut disk: Disk) -> Vec<Content> {
         let mut coin = Coin(match self {
-            Crash::Subset(seed) | Crash::Torn { seed, .. } => {
-                seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ ops.len() as u64
-            }
+            Crash::Subset(seed) | Crash::Torn { seed, .. } => seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ disk.done as u64,
             _ => 0,
         });
         for (node, changes) in std::mem::take(&mut disk.pending) {
@@ -73,14 +70,55 @@ impl Crash {
     }
 }
 
+/// A recorded sequence of operations that is gone through from its beginning to its end, with a crash wherever one is
+/// wanted. Made by [`SimFs::replay`].
+pub struct Replay {
+    disk: Disk,
+    ops: Vec<Op>,
+}
+
+impl Replay {
+    pub(super) fn new(base: Vec<Content>, ops: Vec<Op>) -> Replay {
+        Replay { disk: Disk { durable: base, pending: BTreeMap::new(), done: 0 }, ops }
+    }
+
+    /// Goes on until `prefix` operations have been done. It never goes back.
+    pub fn advance(&mut self, prefix: usize) {
+        let to = prefix.min(self.ops.len());
+        while let Some(op) = self.ops.get(self.disk.done).filter(|_| self.disk.done < to) {
+            self.disk.apply(op);
+        }
+    }
+
+    /// How many operations have been done.
+    pub fn done(&self) -> usize {
+        self.disk.done
+    }
+
+    /// A new file system with what is there if the power is lost now.
+    pub fn image(&self, crash: Crash) -> SimFs {
+        SimFs::holding(crash.strike(self.disk.clone()))
+    }
+}
+
+impl fmt::Debug for Replay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Replay({} of {} operations)", self.disk.done, self.ops.len())
+    }
+}
+
 /// A change that is not durable yet.
+#[derive(Clone)]
 enum Change {
     Write { offset: u64, bytes: Arc<[u8]> },
     SetLen(u64),
     Name { name: String, node: Option<Node> },
 }
 
+#[derive(Clone)]
 struct Disk {
+    /// How many operations were applied.
+    done: usize,
     durable: Vec<Content>,
     /// Changes of each file and directory since it was last synced, in order.
     pending: BTreeMap<Node, Vec<Change>>,
@@ -92,6 +130,7 @@ impl Disk {
     }
 
     fn apply(&mut self, op: &Op) {
+        self.done += 1;
         match op {
             Op::CreateFile { dir, name, node } => {
                 self.new_node(*node, Content::File(Vec::new()));
@@ -115,6 +154,7 @@ impl Disk {
                     self.keep(*node, &change);
                 }
             }
+            Op::FailedSync { node } => drop(self.pending.remove(node)),
         }
     }
 

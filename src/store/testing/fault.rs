@@ -162,6 +162,18 @@ impl Backend for FaultBackend {
         })
     }
 
+    fn give_up_writing(&self) {
+        self.inner.give_up_writing();
+    }
+
+    fn hint<'a>(&'a self, key: &'a str, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>> {
+        self.inner.hint(key, bytes)
+    }
+
+    fn hinted<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
+        self.inner.hinted(key)
+    }
+
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }

@@ -9,6 +9,6 @@ mod fault;
 mod sim_fs;
 
 pub use conformance::conformance;
-pub use crash::Crash;
+pub use crash::{Crash, Replay};
 pub use fault::{Failure, Fault, FaultBackend};
 pub use sim_fs::SimFs;

@@ -5,11 +5,11 @@ use std::fmt;
 use std::io;
 use std::path::{Component, Path};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::crash::Crash;
+use super::crash::{Crash, Replay};
 use super::fault::{Failure, Fault, Faults, io_error};
 use crate::store::fs::{Entry, Fs, FsFile};
 
@@ -24,6 +24,9 @@ pub(super) enum Op {
     Write { node: Node, offset: u64, bytes: Arc<[u8]> },
     SetLen { node: Node, len: u64 },
     SyncData { node: Node },
+    /// The operating system gave up on what was written to the file since the last sync: it can still be read, and
+    /// does not reach the disk any more.
+    FailedSync { node: Node },
     Rename { from: (Node, String), to: (Node, String), node: Node },
     Remove { dir: Node, name: String },
     SyncDir { dir: Node },
@@ -48,7 +51,8 @@ pub(super) fn write(bytes: &mut Vec<u8>, offset: u64, new: &[u8]) {
 ///
 /// It models what POSIX promises and no more: bytes and length of a file survive a crash if the file was synced after
 /// they were written, a name if its directory was synced after it was given. Anything else may survive or not; a
-/// [`Crash`] says which.
+/// [`Crash`] says which. What was written before a sync of a file that failed can be read until the power is lost and
+/// never reaches the disk, whatever syncs succeed later.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -71,7 +75,11 @@ struct Shared {
     state: Mutex<State>,
     faults: Faults,
     no_locks: AtomicBool,
+    boot: u64,
 }
+
+/// The number of the next machine that is switched on.
+static BOOTS: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Default)]
 struct State {
@@ -163,6 +171,7 @@ impl SimFs {
                 state: Mutex::new(state),
                 faults: Faults::default(),
                 no_locks: AtomicBool::new(false),
+                boot: BOOTS.fetch_add(1, Ordering::Relaxed),
             }),
         }
     }
@@ -180,9 +189,16 @@ impl SimFs {
     /// A new file system with what is there after the power was lost when `prefix` operations had been done, of which
     /// `crash` says what survived of those that were not durable.
     pub fn crash_image(&self, prefix: usize, crash: Crash) -> SimFs {
+        let mut replay = self.replay();
+        replay.advance(prefix);
+        replay.image(crash)
+    }
+
+    /// Goes through the operations recorded so far once more: cheaper than [`crash_image`](Self::crash_image) for many
+    /// images.
+    pub fn replay(&self) -> Replay {
         let state = self.shared.state.lock();
-        let ops = state.ops.get(..prefix).unwrap_or(&state.ops);
-        SimFs::holding(crash.image(&state.base, ops))
+        Replay::new(state.base.clone(), state.ops.clone())
     }
 
     /// Sets or clears a fault; writing and syncing operations count from 0 again.
@@ -297,6 +313,10 @@ impl Fs for SimFs {
         Ok(names.iter().map(entry).collect())
     }
 
+    fn boot(&self) -> Option<String> {
+        Some(self.shared.boot.to_string())
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn FsFile>>> {
         if self.shared.no_locks.load(Ordering::Acquire) {
             return Err(io::ErrorKind::Unsupported.into());
@@ -373,9 +393,9 @@ impl FsFile for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.fs.step(true)?;
-        let mut state = self.fs.shared.state.lock();
-        state.ops.push(Op::SyncData { node: self.node });
-        Ok(())
+        let failed = self.fs.step(true);
+        let op = if failed.is_ok() { Op::SyncData { node: self.node } } else { Op::FailedSync { node: self.node } };
+        self.fs.shared.state.lock().ops.push(op);
+        failed
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A blob is written under a temporary name, synced, renamed over its key and the directory synced, so that a loss of
 //! power leaves the old blob or the new one. Names with `~` are the backend's own: `~writer.lock` is locked by the
-//! writer for its life, `~tmp` holds what is being written. All work is done in the future's first poll.
+//! writer for its life, `~tmp` holds what is being written, `~hints` notes that are good until the machine stops. All work
+//! is done in the future's first poll.
 
 mod writer;
 
@@ -15,6 +16,7 @@ use parking_lot::RwLock;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::backend::{Backend, BoxFuture, Capabilities, check_key, cut};
+use crate::store::frame::Frame;
 use crate::store::fs::{Fs, FsFile, RealFs};
 use writer::Writer;
 
@@ -22,6 +24,11 @@ use writer::Writer;
 const OWN: char = '~';
 const LOCK: &str = "~writer.lock";
 const TEMP: &str = "~tmp";
+const HINTS: &str = "~hints";
+/// The kind of a note's frame.
+const HINT_KIND: u8 = 0;
+/// Most bytes of a note and what is around it.
+const HINT: u64 = 256;
 
 /// Blobs as files of a directory, for one writer and any number of readers, in this process and others.
 ///
@@ -122,6 +129,24 @@ impl Directory {
             Err(e) if is_absence(&e) => Ok(None),
             Err(e) => Err(failed("read", &path, e)),
         }
+    }
+
+    /// The file of the note under `key`, and what its checksum is seeded with: a note that another run of the machine
+    /// left does not verify, since an older one may stand where the last was lost.
+    fn hint(&self, key: &str) -> Result<Option<(PathBuf, String)>> {
+        check_key(key)?;
+        let path = self.root.join(HINTS).join(key.replace('/', "~"));
+        Ok(self.fs.boot().map(|boot| (path, format!("{boot} {key}"))))
+    }
+
+    fn read_hint(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        let Some((path, place)) = self.hint(key)? else { return Ok(None) };
+        let bytes = match self.fs.open(&path, false).and_then(|file| read_range(file.as_ref(), 0, HINT)) {
+            Ok(bytes) => bytes,
+            Err(e) if is_absence(&e) => return Ok(None),
+            Err(e) => return Err(failed("read", &path, e)),
+        };
+        Ok(Frame::decode(&bytes, &place, 0).ok().map(|frame| frame.body.to_vec()))
     }
 
     /// All keys with the prefix, sorted.
@@ -308,6 +333,14 @@ impl Backend for FileBackend {
 
     fn write_at<'a>(&'a self, key: &'a str, offset: u64, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move { self.writer()?.write_at(&self.dir, key, offset, &bytes) })
+    }
+
+    fn hint<'a>(&'a self, key: &'a str, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { self.writer()?.hint(&self.dir, key, &bytes) })
+    }
+
+    fn hinted<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
+        Box::pin(async move { self.dir.read_hint(key) })
     }
 
     fn give_up_writing(&self) {

@@ -9,9 +9,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::{Directory, LOCK, OWN, TEMP, failed, is_absence, read_range};
+use super::{Directory, HINT_KIND, HINTS, LOCK, OWN, TEMP, failed, is_absence, read_range};
 use crate::edn::{Form, FormKind, Keyword};
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::frame::Frame;
 use crate::store::fs::FsFile;
 
 /// A blob that is overwritten in place grows by as much as it has, within these bounds, so that most writes fall on
@@ -32,6 +33,8 @@ pub(super) struct Writer {
     /// written since the last good sync can be trusted, and a second sync would wrongly succeed.
     poison: OnceLock<String>,
     temps: AtomicU64,
+    /// The files of the notes that this writer has left.
+    hints: Mutex<HashMap<String, Box<dyn FsFile>>>,
     _lock: Box<dyn FsFile>,
 }
 
@@ -99,6 +102,7 @@ impl Writer {
             settled: RwLock::default(),
             poison: OnceLock::new(),
             temps: AtomicU64::new(0),
+            hints: Mutex::default(),
             _lock: lock,
         };
         writer.clear_temps(dir)?;
@@ -119,8 +123,35 @@ impl Writer {
         Ok(())
     }
 
+    /// Leaves a note that is not synced: this run of the machine can read it.
+    pub(super) fn hint(&self, dir: &Directory, key: &str, bytes: &[u8]) -> Result<()> {
+        let Some((path, place)) = dir.hint(key)? else { return Ok(()) };
+        let framed = Frame::encode(HINT_KIND, 0, bytes, &place, 0)?;
+        let mut hints = self.hints.lock();
+        if !hints.contains_key(key) {
+            match dir.fs.create_dir(parent(&path)) {
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(failed("create the directory", parent(&path), e));
+                }
+                _ => {}
+            }
+            let file = match dir.fs.open(&path, true) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => dir.fs.create(&path),
+                opened => opened,
+            };
+            hints.insert(key.to_owned(), file.map_err(|e| failed("open", &path, e))?);
+        }
+        let Some(file) = hints.get(key) else { return Ok(()) };
+        file.write_at(0, &framed).map_err(|e| failed("write", &path, e))
+    }
+
     /// Removes the backend's own files and all empty directories.
     pub(super) fn remove_own(self, dir: &Directory) -> Result<()> {
+        let hints = dir.root.join(HINTS);
+        for entry in dir.fs.list(&hints).unwrap_or_default() {
+            let path = hints.join(entry.name);
+            dir.fs.remove(&path).map_err(|e| failed("remove", &path, e))?;
+        }
         let mut dirs = vec![dir.root.clone()];
         let mut next = 0;
         while let Some(path) = dirs.get(next).cloned() {

@@ -1,0 +1,221 @@
+//! Loss of power at every operation: what a database on a directory is after it, and after a second one.
+//!
+//! `TREERING_CRASH_IMAGES` sets how many images are made (6,000 when it is not set), `TREERING_SEED` what they are
+//! chosen by.
+
+mod support;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use support::{Chance, Content, Model, SCHEMA, content, env_number, registry, sim_config, transaction};
+use treering::store::testing::{Crash, SimFs};
+use treering::{Connection, Datom, ErrorKind, TX0, connect_in, create_database_in, database_exists_in};
+
+/// What was done on the file system, and what was acknowledged when.
+struct Recording {
+    fs: SimFs,
+    model: Model,
+    /// After so many operations the database had been created.
+    created: usize,
+    /// After so many operations a number of transactions had been acknowledged.
+    acknowledged: Vec<(usize, usize)>,
+}
+
+impl Recording {
+    /// How many transactions there must be after a crash.
+    fn least(&self, operations: usize) -> usize {
+        let told = self.acknowledged.iter().take_while(|(at, _)| *at <= operations);
+        told.map(|(_, count)| *count).max().unwrap_or(0)
+    }
+}
+
+type Told = Arc<Mutex<Vec<(usize, u64, Vec<Datom>)>>>;
+
+/// Listeners are told when a transaction is durable, before anything else is written: at exactly this number of
+/// operations it must not be lost any more.
+fn connect(fs: &SimFs, told: &Told) -> Connection {
+    let conn = connect_in(&registry(fs), &sim_config()).unwrap();
+    let (fs, told) = (fs.clone(), Arc::clone(told));
+    conn.listen(move |report| {
+        let entry = (fs.ops_len(), report.db_after.basis_t().0, report.tx_data.clone());
+        told.lock().unwrap().push(entry);
+    });
+    conn
+}
+
+/// 300 transactions: one by one, with flushes, over a clean close and an unclean one, and from four threads.
+fn record() -> Recording {
+    let fs = SimFs::new();
+    create_database_in(&registry(&fs), &sim_config()).unwrap();
+    let created = fs.ops_len();
+    let told = Told::default();
+    let mut conn = connect(&fs, &told);
+    conn.transact(SCHEMA).unwrap();
+    for i in 1..220 {
+        conn.transact(transaction(i, "p").as_str()).unwrap();
+        if i % 30 == 0 {
+            conn.flush().unwrap();
+        }
+        if i == 100 {
+            conn.release().unwrap();
+            conn = connect(&fs, &told);
+        }
+        if i == 160 {
+            drop(conn);
+            conn = connect(&fs, &told);
+        }
+    }
+    std::thread::scope(|scope| {
+        for thread in ["w", "xx", "yyy", "zzzz"] {
+            let conn = conn.clone();
+            scope.spawn(move || {
+                for i in 1..21 {
+                    conn.transact(transaction(i, thread).as_str()).unwrap();
+                    if i % 10 == 5 && thread == "w" {
+                        conn.flush().unwrap();
+                    }
+                }
+            });
+        }
+    });
+    conn.release().unwrap();
+    let told = std::mem::take(&mut *told.lock().unwrap());
+    assert_eq!(told.len(), 300);
+    let mut model = Model::default();
+    let mut acknowledged = Vec::new();
+    for (n, (operations, t, tx_data)) in told.iter().enumerate() {
+        assert_eq!(*t, TX0 + n as u64 + 1, "listeners are told in order");
+        model.apply(tx_data);
+        acknowledged.push((*operations, n + 1));
+    }
+    Recording { fs, model, created, acknowledged }
+}
+
+/// The database of an image as it is found, which must be the one after some prefix of at least `least` transactions.
+/// `None` if there is no database, which may only be before its creation was over.
+fn open(image: &SimFs, recording: &Recording, least: usize, may_lack: bool) -> Option<(Connection, Content)> {
+    let registry = registry(image);
+    let conn = match connect_in(&registry, &sim_config()) {
+        Ok(conn) => conn,
+        Err(error) => {
+            assert!(may_lack, "the database cannot be opened: {error:?}");
+            assert_eq!(error.kind(), ErrorKind::Existence, "{error:?}");
+            assert!(!database_exists_in(&registry, &sim_config()).unwrap());
+            create_database_in(&registry, &sim_config()).expect("creation can be done again");
+            connect_in(&registry, &sim_config()).unwrap()
+        }
+    };
+    let found = content(&conn.db()).unwrap();
+    let count = support::count(&conn.db());
+    assert!(count >= least, "{} of {least} acknowledged transactions are lost", least - count);
+    assert_eq!(Some(&found), recording.model.after.get(count), "the content is not that after {count} transactions");
+    Some((conn, found))
+}
+
+/// Opens an image, makes one more transaction, and opens it once more; sometimes with a second loss of power anywhere
+/// in between.
+fn examine(image: &SimFs, recording: &Recording, operations: usize, chance: &mut Chance) {
+    let least = recording.least(operations);
+    let may_lack = operations < recording.created;
+    let Some((conn, found)) = open(image, recording, least, may_lack) else { return };
+    let opened = image.ops_len();
+    let count = (found.basis - TX0) as usize;
+    let report = conn.transact("[{:db/doc \"after the crash\"}]").expect("the database can be written");
+    let acknowledged = image.ops_len();
+    if chance.below(2) == 0 {
+        conn.release().unwrap();
+    }
+    drop(conn);
+    let after = content(&report.db_after).unwrap();
+    let again = connect_in(&registry(image), &sim_config()).expect("the database opens again");
+    assert_eq!(content(&again.db()).unwrap(), after, "the second opening finds something else");
+    drop(again);
+
+    if chance.below(4) > 0 {
+        return;
+    }
+    let mut replay = image.replay();
+    let mut prefixes: Vec<usize> = (0..4).map(|_| chance.below(image.ops_len() + 1)).collect();
+    prefixes.extend([opened, acknowledged]);
+    prefixes.sort_unstable();
+    for prefix in prefixes {
+        replay.advance(prefix);
+        let crash = [Crash::Lost, Crash::Kept, Crash::Subset(chance.next()), Crash::NamesOnly][chance.below(4)];
+        let second = replay.image(crash);
+        let context = format!("second crash {crash:?} after {prefix} of {} operations", image.ops_len());
+        if prefix >= acknowledged {
+            let conn = connect_in(&registry(&second), &sim_config()).expect(&context);
+            assert_eq!(content(&conn.db()).expect(&context), after, "{context}");
+        } else {
+            let least = if prefix >= opened { count } else { least };
+            let conn = match connect_in(&registry(&second), &sim_config()) {
+                Err(error) if may_lack && error.kind() == ErrorKind::Existence => continue,
+                other => other.expect(&context),
+            };
+            let now = content(&conn.db()).expect(&context);
+            let n = support::count(&conn.db());
+            assert!(n >= least, "{context}: {n} transactions, {least} were read or acknowledged before");
+            assert!(now == after || Some(&now) == recording.model.after.get(n), "{context}: no prefix");
+        }
+    }
+}
+
+#[test]
+fn after_a_loss_of_power_all_that_was_acknowledged_is_there() {
+    let seed = env_number("TREERING_SEED", 1);
+    let wanted = env_number("TREERING_CRASH_IMAGES", 6_000) as usize;
+    let recording = record();
+    let operations = recording.fs.ops_len();
+    let seeds = (wanted / operations).saturating_sub(4).div_ceil(3).max(1) as u64;
+    let variants = Crash::variants(seeds).len();
+    // With fewer images than there are, every so manieth of a shuffled row.
+    let all = operations * variants;
+    let made = AtomicUsize::new(0);
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    println!("seed {seed}, {operations} operations, {variants} crashes at each, {wanted} images of {all}");
+    std::thread::scope(|scope| {
+        let (recording, made) = (&recording, &made);
+        let handles: Vec<_> = (0..workers)
+            .map(|worker| {
+                scope.spawn(move || {
+                    let mut replay = recording.fs.replay();
+                    let (from, to) = (operations * worker / workers, operations * (worker + 1) / workers);
+                    let to = if worker + 1 == workers { to + 1 } else { to };
+                    for prefix in from..to {
+                        replay.advance(prefix);
+                        for (n, crash) in Crash::variants(seeds).into_iter().enumerate() {
+                            let crash = match crash {
+                                Crash::Subset(s) => Crash::Subset(s + seed * 1000),
+                                Crash::Torn { sector, seed: s } => Crash::Torn { sector, seed: s + seed * 1000 },
+                                other => other,
+                            };
+                            let mut chance = Chance(seed ^ (prefix * variants + n) as u64);
+                            if chance.below(all) >= wanted {
+                                continue;
+                            }
+                            let image = replay.image(crash);
+                            let context = || {
+                                println!("TREERING_SEED={seed}: {crash:?} after {prefix} of {operations} operations");
+                            };
+                            let examined = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                                examine(&image, recording, prefix, &mut chance);
+                            }));
+                            if let Err(panic) = examined {
+                                context();
+                                std::panic::resume_unwind(panic);
+                            }
+                            made.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                })
+            })
+            .collect();
+        for handle in handles {
+            handle.join().expect("every image is as it must be");
+        }
+    });
+    let made = made.into_inner();
+    println!("{made} images");
+    assert!(made * 10 >= wanted.min(all) * 9, "{made} images");
+}
