@@ -185,11 +185,11 @@ fn pulled(mut rows: Batch, cx: &mut Exec<'_>) -> Result<Batch> {
             },
         };
         let mut out = Column::with_capacity(rows.len);
-        let pattern = super::pull::parse(&form, db).map_err(|error| place.mark(error))?;
+        let pattern = crate::pull::parse(&form, db).map_err(|error| place.mark(error))?;
         for row in 0..rows.len as u32 {
             let entity = resolve_entity(db, &value(&rows.columns[i], row, &cx.heap).to_value())?;
             let found = match entity {
-                Some(entity) => super::pull::pull(db, &pattern, entity).map_err(|error| place.mark(error))?,
+                Some(entity) => crate::pull::pull_pattern(db, &pattern, entity).map_err(|error| place.mark(error))?,
                 None => Value::Nil,
             };
             let (kind, cell) = cx.heap.cell(&found.as_ref())?;

@@ -13,7 +13,6 @@ mod options;
 mod output;
 mod parse;
 mod plan;
-mod pull;
 mod run;
 #[cfg(test)]
 mod tests;
