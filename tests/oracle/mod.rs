@@ -8,6 +8,7 @@
 #![allow(dead_code, reason = "every test target uses its own part of the module")]
 
 pub mod ast;
+pub mod engine;
 pub mod eval;
 pub mod find;
 pub mod functions;
