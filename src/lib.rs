@@ -1,4 +1,33 @@
 //! Treering: an embedded Datalog database. Facts accrete, time can be travelled, databases are values.
+//!
+//! ```
+//! use treering::{Config, EntityId, connect, create_database, delete_database, pull, q};
+//!
+//! let config = Config::memory("lib-example"); // or Config::file("people.tr")
+//! create_database(&config)?;
+//! let conn = connect(&config)?;
+//! conn.transact("[{:db/ident :name :db/valueType :db.type/string :db/cardinality :db.cardinality/one
+//!                  :db/unique :db.unique/identity}
+//!                 {:db/ident :age :db/valueType :db.type/long :db/cardinality :db.cardinality/one}]")?;
+//! let before = conn.transact(r#"[{:name "Alice" :age 30}]"#)?.db_after.basis_t();
+//! conn.transact(r#"[{:name "Alice" :age 31} {:name "Bob" :age 40}]"#)?;
+//!
+//! let query = "[:find ?n ?a :in $ ?min :where [?p :name ?n] [?p :age ?a] [(< ?min ?a)] :order-by [?n]]";
+//! let rows: Vec<(String, i64)> = q(query, (&conn.db(), 30))?.rows_as()?;
+//! assert_eq!(rows, [("Alice".to_owned(), 31), ("Bob".to_owned(), 40)]);
+//!
+//! let then = conn.db().as_of(before)?;
+//! assert_eq!(q("[:find ?a . :where [_ :age ?a]]", &then)?.to_form().to_string(), "30");
+//! # conn.release()?;
+//! # delete_database(&config)?;
+//! # Ok::<(), treering::Error>(())
+//! ```
+//!
+//! A [`Connection`] makes transactions and gives the current [`Db`]; a `Db` is a value that never changes, and all reading
+//! is done on it: [`q`], [`pull`](pull()), [`Db::entity`], [`Db::datoms`], and the views [`Db::as_of`], [`Db::since`],
+//! [`Db::history`] and [`Db::filter`]. A [`Config`] says where a database is kept and how. Own storage backends
+//! ([`store::Backend`], [`BackendKind`]), index kinds ([`index::IndexKind`]) and query functions ([`Function`]) are
+//! registered in a [`Registry`].
 
 mod commit;
 mod config;
@@ -28,6 +57,7 @@ pub use datom::{
 };
 pub use db::{Attr, Components, Count, DatomFilter, Datoms, Db, Entity, EntityRef, Mode};
 pub use error::{Error, ErrorKind, Result};
+pub use pull::{pull, pull_as};
 pub use query::aggregate::{Aggregate, Aggregates, State};
 pub use query::builtin::{Argument, Function, FunctionBody, Functions, truthy};
 pub use query::{Explanation, Input, IntoInputs, IntoQuery, Output, Query, QueryOptions, Shape, explain, q, q_with};
@@ -39,3 +69,7 @@ pub use transact::{EntityMap, Given, IntoTxData, Op, Subject, TempId, TxData, Tx
 
 #[cfg(any(test, feature = "testing"))]
 pub use db::testing as db_testing;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -12,7 +12,7 @@ mod write;
 pub(crate) use load::{Loaded, load, replay};
 pub(crate) use nodes::StoredNodes;
 pub(crate) use record::{Head, head_key};
-pub(crate) use write::{Provenance, create, flush, take_over};
+pub(crate) use write::{Moment, Provenance, create, flush, take_over};
 
 /// The format of everything that a database stores. A version reads its own number and those that `docs/file-format.md`
 /// lists; a greater number is refused with an error that says so.

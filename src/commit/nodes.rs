@@ -31,6 +31,11 @@ impl StoredNodes {
     pub fn new(store: Store, capacity: usize) -> StoredNodes {
         StoredNodes { store, cache: Cache::new(capacity) }
     }
+
+    /// The store that the nodes are in.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
 }
 
 impl NodeSource for StoredNodes {
@@ -52,20 +57,20 @@ impl NodeSource for StoredNodes {
 
 /// Gathers the nodes of a flush in packs.
 pub(super) struct Packs<'a> {
-    store: &'a Store,
+    nodes: &'a StoredNodes,
     id: u128,
     bytes: Vec<u8>,
 }
 
 impl<'a> Packs<'a> {
-    pub fn new(store: &'a Store) -> Packs<'a> {
-        Packs { store, id: Uuid::now_v7().as_u128(), bytes: Vec::new() }
+    pub fn new(nodes: &'a StoredNodes) -> Packs<'a> {
+        Packs { nodes, id: Uuid::now_v7().as_u128(), bytes: Vec::new() }
     }
 
     /// Writes what was gathered; every address handed out is good from then on.
     pub fn finish(&mut self) -> Result<()> {
         if !self.bytes.is_empty() {
-            self.store.put(&pack_key(self.id), std::mem::take(&mut self.bytes))?;
+            self.nodes.store.put(&pack_key(self.id), std::mem::take(&mut self.bytes))?;
             self.id = Uuid::now_v7().as_u128();
         }
         Ok(())
@@ -80,6 +85,14 @@ impl NodeSink for Packs<'_> {
         if self.bytes.len() >= PACK {
             self.finish()?;
         }
+        Ok(address)
+    }
+
+    /// The node is in use: it stays at hand in the cache.
+    fn put_node(&mut self, bytes: &[u8], node: Arc<dyn Node>) -> Result<Address> {
+        let address = self.put(bytes)?;
+        let weight = node.weight();
+        self.nodes.cache.insert(address, node, weight);
         Ok(address)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::nodes::Packs;
+use super::nodes::{Packs, StoredNodes};
 use super::record::{Commit, Head, head_key};
 use crate::db::Snapshot;
 use crate::edn::{Form, Keyword};
@@ -25,16 +25,17 @@ pub(crate) struct Provenance {
 /// # Errors
 /// `Existence`, code `:db-already-exists`, and those of the store.
 pub(crate) fn create(
-    store: &Store,
+    nodes: &StoredNodes,
     branch: Keyword,
     snapshot: &Snapshot,
     provenance: &Provenance,
     now: i64,
 ) -> Result<()> {
+    let store = nodes.store();
     if store.get(&head_key(branch), None)?.is_some() {
         return Err(exists());
     }
-    let (_, commit) = write_commit(store, snapshot, provenance, Vec::new(), LogPosition::START, now)?;
+    let (_, commit) = write_commit(nodes, snapshot, provenance, Vec::new(), LogPosition::START, now)?;
     let head = Head {
         commit: commit.id,
         session: 0,
@@ -52,7 +53,7 @@ fn exists() -> Error {
 /// Writes the nodes of `snapshot` that have no address and the commit record. Returns the snapshot with all nodes
 /// addressed.
 fn write_commit(
-    store: &Store,
+    nodes: &StoredNodes,
     snapshot: &Snapshot,
     provenance: &Provenance,
     parents: Vec<u128>,
@@ -61,7 +62,7 @@ fn write_commit(
 ) -> Result<(Snapshot, Commit)> {
     let mut flushed = snapshot.clone();
     let mut roots: [Vec<u8>; 6] = Default::default();
-    let mut packs = Packs::new(store);
+    let mut packs = Packs::new(nodes);
     for (index, root) in flushed.indexes.iter_mut().zip(&mut roots) {
         let (clean, bytes) = index.flush(&mut packs)?;
         *index = clean;
@@ -84,28 +85,37 @@ fn write_commit(
         attributes: snapshot.schema.attributes().into_iter().filter(stored).map(|a| (**a).clone()).collect(),
         log,
     };
-    store.put(&Commit::key(commit.id), commit.encode()?)?;
+    nodes.store().put(&Commit::key(commit.id), commit.encode()?)?;
     Ok((flushed, commit))
 }
 
-/// Stores `snapshot`, whose last transaction is durable in the log before `log`, and moves the head of `branch` from
-/// `head` to it. Returns the snapshot with all nodes addressed, and the new head.
+/// When a flush happens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    /// Where the log goes on after it.
+    pub log: LogPosition,
+    /// Whether the log ends there for good, as far as this writer is concerned.
+    pub closed: bool,
+    /// Milliseconds since 1970-01-01T00:00Z.
+    pub now: i64,
+}
+
+/// Stores `snapshot`, whose last transaction is durable in the log, and moves the head of `branch` from `head` to it.
+/// Returns the snapshot with all nodes addressed, and the new head.
 ///
 /// # Errors
 /// `Fenced` when the head belongs to another writer by now, and those of the store.
 pub(crate) fn flush(
-    store: &Store,
+    nodes: &StoredNodes,
     branch: Keyword,
     head: &Head,
     snapshot: &Snapshot,
     provenance: &Provenance,
-    log: LogPosition,
-    closed: bool,
-    now: i64,
+    Moment { log, closed, now }: Moment,
 ) -> Result<(Snapshot, Head)> {
-    let (flushed, commit) = write_commit(store, snapshot, provenance, vec![head.commit], log, now)?;
+    let (flushed, commit) = write_commit(nodes, snapshot, provenance, vec![head.commit], log, now)?;
     let moved = Head { commit: commit.id, closed_at: closed.then_some(log), ..head.clone() };
-    move_head(store, branch, head, &moved)?;
+    move_head(nodes.store(), branch, head, &moved)?;
     Ok((flushed, moved))
 }
 

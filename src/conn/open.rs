@@ -115,11 +115,11 @@ pub fn create_database_in(registry: &Registry, config: &Config) -> Result<()> {
 
 fn create_in(registry: &Registry, config: &Config, store: &Store) -> Result<()> {
     let config = registry.complete(config)?;
-    let keyword = config.index_kind().ok_or_else(|| unknown_index())?;
+    let keyword = config.index_kind().ok_or_else(unknown_index)?;
     let kind = registry.index(keyword)?;
     let volatile = store.capabilities().volatile;
-    let nodes: Arc<dyn NodeSource> =
-        if volatile { Arc::new(NoNodes) } else { Arc::new(StoredNodes::new(store.clone(), 0)) };
+    let stored = Arc::new(StoredNodes::new(store.clone(), 0));
+    let nodes: Arc<dyn NodeSource> = if volatile { Arc::new(NoNodes) } else { Arc::clone(&stored) as _ };
     let settings = Settings {
         keep_history: config.keeps_history(),
         flexibility: config.flexibility(),
@@ -132,7 +132,7 @@ fn create_in(registry: &Registry, config: &Config, store: &Store) -> Result<()> 
     }
     let provenance =
         Provenance { config: config.to_form().to_string(), index: keyword, index_settings: config.index_settings() };
-    commit::create(store, config.branch_name(), &snapshot, &provenance, system_clock())
+    commit::create(&stored, config.branch_name(), &snapshot, &provenance, system_clock())
 }
 
 /// [`connect`] with the kinds of a registry.
@@ -188,8 +188,9 @@ fn open_stored(
 ) -> Result<(Arc<RwLock<Db>>, Role)> {
     let branch = config.branch_name();
     let capacity = usize::try_from(config.node_cache_bytes()).unwrap_or(usize::MAX);
-    let nodes: Arc<dyn NodeSource> = Arc::new(StoredNodes::new(store.clone(), capacity));
-    let loaded = commit::load(&store, branch, config.is_read_only(), &|keyword| registry.index(keyword), &nodes)?;
+    let nodes = Arc::new(StoredNodes::new(store.clone(), capacity));
+    let source: Arc<dyn NodeSource> = Arc::clone(&nodes) as _;
+    let loaded = commit::load(&store, branch, config.is_read_only(), &|keyword| registry.index(keyword), &source)?;
     let stored = Config::from_edn(&loaded.provenance.config).map_err(|e| e.context("the stored config"))?;
     config.matching(&stored)?;
     if loaded.tail == Tail::Dropped {
@@ -202,7 +203,7 @@ fn open_stored(
     let session = Uuid::new_v4().as_u128();
     let log = LogWriter::begin(&loaded.log, session)?;
     let head = commit::take_over(&store, branch, &loaded.head, session)?;
-    let durable = Durable { store, branch, head, log, provenance: loaded.provenance, unflushed: 0 };
+    let durable = Durable { nodes, branch, head, log, provenance: loaded.provenance, unflushed: 0 };
     let writer = Writer::new(Arc::clone(&current), Arc::clone(listeners), clock, Some(durable));
     Ok((current, Role::Writer(writer)))
 }

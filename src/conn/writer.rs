@@ -10,12 +10,11 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use super::listen::Listeners;
-use crate::commit::{self, Head, Provenance};
+use crate::commit::{self, Head, Moment, Provenance, StoredNodes};
 use crate::db::Db;
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{LogWriter, Transaction};
-use crate::store::Store;
 use crate::transact::{TxData, TxReport, transact};
 
 /// Tells the time: milliseconds since 1970-01-01T00:00Z.
@@ -27,7 +26,7 @@ const FLUSH_AFTER: u64 = 16 << 20;
 /// Where the state of a writer is kept that outlives the process.
 #[derive(Debug)]
 pub(super) struct Durable {
-    pub store: Store,
+    pub nodes: Arc<StoredNodes>,
     pub branch: Keyword,
     pub head: Head,
     pub log: LogWriter,
@@ -39,7 +38,7 @@ pub(super) struct Durable {
 /// Databases that are still held read on from the store; the next writer need not wait for them.
 impl Drop for Durable {
     fn drop(&mut self) {
-        self.store.give_up_writing();
+        self.nodes.store().give_up_writing();
     }
 }
 
@@ -156,17 +155,9 @@ impl Writer {
         let (pending, count) = (std::mem::take(&mut applied.pending), applied.count);
         self.settle(committed, pending, count)?;
         let Some(durable) = &mut committed.durable else { return Ok(()) };
-        let now = (self.clock)();
-        let flushed = commit::flush(
-            &durable.store,
-            durable.branch,
-            &durable.head,
-            applied.db.snapshot(),
-            &durable.provenance,
-            durable.log.position(),
-            closing,
-            now,
-        );
+        let moment = Moment { log: durable.log.position(), closed: closing, now: (self.clock)() };
+        let (head, provenance) = (&durable.head, &durable.provenance);
+        let flushed = commit::flush(&durable.nodes, durable.branch, head, applied.db.snapshot(), provenance, moment);
         match flushed {
             Ok((snapshot, head)) => {
                 durable.head = head;

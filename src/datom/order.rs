@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use bigdecimal::BigDecimal;
 use num_bigint::BigInt;
-use num_traits::FromPrimitive;
+use num_traits::{FromPrimitive, Signed, Zero};
 
 use super::value::{Value, ValueKind, ValueRef};
 use super::{AttrId, Row};
@@ -76,11 +76,25 @@ pub(crate) fn compare_numbers(a: &ValueRef<'_>, b: &ValueRef<'_>) -> Ordering {
         (Some(x), _, _, Some(y)) => compare_int_float(x, y),
         (_, Some(y), Some(x), _) => compare_int_float(y, x).reverse(),
         _ => match (exact(a), exact(b)) {
-            (Some(x), Some(y)) => x.cmp(&y),
+            (Some(x), Some(y)) => compare_decimals(&x, &y),
             // One side is exact, the other NaN or infinite.
             (None, _) => compare_floats(float(a).unwrap_or(f64::NAN), 0.0),
             (_, None) => compare_floats(0.0, float(b).unwrap_or(f64::NAN)),
         },
+    }
+}
+
+/// By sign and magnitude first: bringing decimals of far apart scales to one scale could take any amount of memory.
+fn compare_decimals(x: &BigDecimal, y: &BigDecimal) -> Ordering {
+    let magnitude = |d: &BigDecimal| i128::from(d.digits()) - i128::from(d.fractional_digit_count());
+    let sign = x.sign().cmp(&y.sign());
+    if sign != Ordering::Equal || x.is_zero() {
+        return sign;
+    }
+    match magnitude(x).cmp(&magnitude(y)) {
+        Ordering::Equal => x.cmp(y),
+        order if x.is_negative() => order.reverse(),
+        order => order,
     }
 }
 

@@ -36,7 +36,10 @@ impl Term {
 pub(super) enum Constant {
     Literal(Value),
     /// The input of that number, then the members of nested tuples.
-    Input { input: usize, path: Vec<usize> },
+    Input {
+        input: usize,
+        path: Vec<usize>,
+    },
 }
 
 /// A text that spans point into, with a span of it.
@@ -152,8 +155,18 @@ pub(super) struct Rule {
 pub(super) enum Element {
     Term(Term),
     /// The aggregate's name, its leading arguments, what is aggregated.
-    Aggregate { name: AggregateName, args: Vec<Term>, of: Term, place: Arc<Place> },
-    Pull { source: usize, of: Term, pattern: Pattern, place: Arc<Place> },
+    Aggregate {
+        name: AggregateName,
+        args: Vec<Term>,
+        of: Term,
+        place: Arc<Place>,
+    },
+    Pull {
+        source: usize,
+        of: Term,
+        pattern: Pattern,
+        place: Arc<Place>,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -92,9 +92,8 @@ impl Output {
     }
 
     fn row(&self, row: usize) -> Vec<Value> {
-        let value = |column: &super::operator::Column| {
-            self.heap.get(column.kind_at(row), column.cells()[row]).to_value()
-        };
+        let value =
+            |column: &super::operator::Column| self.heap.get(column.kind_at(row), column.cells()[row]).to_value();
         self.rows.columns.iter().map(value).collect()
     }
 

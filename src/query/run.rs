@@ -124,9 +124,7 @@ fn member(input: &Input, path: &[usize]) -> Result<Value> {
 fn members(value: &Value) -> Option<Vec<Value>> {
     match value {
         Value::Tuple(xs) | Value::Set(xs) => Some(xs.to_vec()),
-        Value::Map(entries) => {
-            Some(entries.iter().map(|(k, v)| Value::Tuple([k.clone(), v.clone()].into())).collect())
-        }
+        Value::Map(entries) => Some(entries.iter().map(|(k, v)| Value::Tuple([k.clone(), v.clone()].into())).collect()),
         Value::DoubleArray(xs) => Some(xs.iter().map(|x| Value::Double(*x)).collect()),
         Value::FloatArray(xs) => Some(xs.iter().map(|x| Value::Float(*x)).collect()),
         _ => None,
@@ -171,8 +169,8 @@ fn spread(bind: &Bind, value: &Value, mut rows: Vec<Partial>) -> Result<Vec<Part
             if *value == Value::Nil {
                 return Ok(Vec::new());
             }
-            let members =
-                members(value).ok_or_else(|| type_error(format!("a collection was wanted to be bound, got {value:?}")))?;
+            let members = members(value)
+                .ok_or_else(|| type_error(format!("a collection was wanted to be bound, got {value:?}")))?;
             let mut out = Vec::new();
             for member in &members {
                 out.extend(spread(inner, member, rows.clone())?);
@@ -254,4 +252,3 @@ pub(super) fn function_name(value: &Value) -> Option<crate::edn::Symbol> {
         _ => None,
     }
 }
-

@@ -75,8 +75,11 @@ fn patterns() {
     finds(r#"[:find ?e :where [?e :name "Ivan"]]"#, &db, "#{[1] [3]}");
     finds(r#"[:find ?e ?a :where [?e :age ?a] [?e :name "Ivan"]]"#, &db, "#{[1 15] [3 37]}");
     finds(r#"[:find ?a . :where [1 :age ?a]]"#, &db, "15");
-    finds(r#"[:find ?n ?fn :where [?e :friend ?f] [?e :name ?n] [?f :name ?fn]]"#, &db,
-        r#"#{["Petr" "Ivan"] ["Ivan" "Petr"] ["Oleg" "Ivan"]}"#);
+    finds(
+        r#"[:find ?n ?fn :where [?e :friend ?f] [?e :name ?n] [?f :name ?fn]]"#,
+        &db,
+        r#"#{["Petr" "Ivan"] ["Ivan" "Petr"] ["Oleg" "Ivan"]}"#,
+    );
     finds(r#"[:find ?e :where [?e :age 22]]"#, &db, "#{[2]}");
     finds(r#"[:find ?e :where [?e :friend [:email "ivan@x"]]]"#, &db, "#{[2] [4]}");
     finds(r#"[:find ?n :where [[:email "ivan@x"] :name ?n]]"#, &db, r#"#{["Ivan"]}"#);
@@ -97,19 +100,35 @@ fn inputs() {
     let db = people();
     finds("[:find ?e :in $ ?n :where [?e :name ?n]]", (&db, "Ivan"), "#{[1] [3]}");
     let value = |text: &str| Input::Form(read(text).unwrap());
-    finds("[:find ?e ?a :in $ [?n ...] :where [?e :name ?n] [?e :age ?a]]", (&db, value(r#"["Petr" "Oleg"]"#)), "#{[2 22]}");
+    finds(
+        "[:find ?e ?a :in $ [?n ...] :where [?e :name ?n] [?e :age ?a]]",
+        (&db, value(r#"["Petr" "Oleg"]"#)),
+        "#{[2 22]}",
+    );
     finds("[:find ?e :in $ [?n ?a] :where [?e :name ?n] [?e :age ?a]]", (&db, value(r#"["Ivan" 37]"#)), "#{[3]}");
-    finds("[:find ?e ?x :in $ [[?n ?x]] :where [?e :name ?n]]", (&db, value(r#"[["Ivan" 1] ["Petr" 2]]"#)),
-        "#{[1 1] [3 1] [2 2]}");
+    finds(
+        "[:find ?e ?x :in $ [[?n ?x]] :where [?e :name ?n]]",
+        (&db, value(r#"[["Ivan" 1] ["Petr" 2]]"#)),
+        "#{[1 1] [3 1] [2 2]}",
+    );
     finds("[:find ?a ?b :in [[?a ?b]]]", (value("[[1 2] [1 2] [3 4]]"),), "#{[1 2] [3 4]}");
     finds("[:find ?a ?b :in [[?a _ [?b ...]]]]", (value("[[1 2 [3 4]]]"),), "#{[1 3] [1 4]}");
     finds("[:find ?a :in $a ?x :where [$a ?x ?a]]", (value("[[1 :a] [2 :b]]"), 2), "#{[:b]}");
-    finds("[:find ?e ?v :in $ [?e ...] :where [?e :age ?v]]", (&db, value(r#"[[:email "ivan@x"] 2]"#)),
-        r#"#{[[:email "ivan@x"] 15] [2 22]}"#);
-    finds("[:find ?e ?v :in $ ?e :where [?e :age ?v]]", (&db, value(r#"[:email "ivan@x"]"#)),
-        r#"#{[[:email "ivan@x"] 15]}"#);
-    finds("[:find ?n ?x :in $ $b :where [?e :name ?n] [$b ?e ?x]]", (&db, value("[[1 :one] [4 :four] [9 :nine]]")),
-        r#"#{["Ivan" :one] ["Oleg" :four]}"#);
+    finds(
+        "[:find ?e ?v :in $ [?e ...] :where [?e :age ?v]]",
+        (&db, value(r#"[[:email "ivan@x"] 2]"#)),
+        r#"#{[[:email "ivan@x"] 15] [2 22]}"#,
+    );
+    finds(
+        "[:find ?e ?v :in $ ?e :where [?e :age ?v]]",
+        (&db, value(r#"[:email "ivan@x"]"#)),
+        r#"#{[[:email "ivan@x"] 15]}"#,
+    );
+    finds(
+        "[:find ?n ?x :in $ $b :where [?e :name ?n] [$b ?e ?x]]",
+        (&db, value("[[1 :one] [4 :four] [9 :nine]]")),
+        r#"#{["Ivan" :one] ["Oleg" :four]}"#,
+    );
 }
 
 #[test]
@@ -125,7 +144,11 @@ fn predicates_and_functions() {
     finds("[:find ?e :where [?e :name] [(missing? $ ?e :age)]]", &db, "#{[4]}");
     finds("[:find ?e :where [?e :age ?a] [(inc ?a) 16]]".replace(" 16", " ?b").as_str(), &db, "#{[1] [2] [3]}");
     // A function that fails for rows that another clause drops does not fail.
-    finds("[:find ?q :where [?e :score ?s] [?e :age ?a] [(- ?a 15) ?d] [(/ 1 ?d) ?q]]", &db, "#{[0]}".replace("0", "1/22").replace("1/22", "0.045454545454545456").as_str());
+    finds(
+        "[:find ?q :where [?e :score ?s] [?e :age ?a] [(- ?a 15) ?d] [(/ 1 ?d) ?q]]",
+        &db,
+        "#{[0]}".replace("0", "1/22").replace("1/22", "0.045454545454545456").as_str(),
+    );
 }
 
 #[test]
@@ -135,8 +158,11 @@ fn not_and_or() {
     finds("[:find ?e :where [?e :name] (not [?e :friend ?f] [?f :name \"Ivan\"])]", &db, "#{[1] [3]}");
     finds("[:find ?e :where [?e :name] (not-join [?e] [?e :friend ?f] [?f :age 15])]", &db, "#{[1] [3]}");
     finds("[:find ?e :where (or [?e :name \"Petr\"] [?e :name \"Oleg\"])]", &db, "#{[2] [4]}");
-    finds("[:find ?e ?a :where [?e :age ?a] (or [?e :name \"Petr\"] (and [?e :name \"Ivan\"] [?e :sex :female]))]", &db,
-        "#{[2 22] [3 37]}");
+    finds(
+        "[:find ?e ?a :where [?e :age ?a] (or [?e :name \"Petr\"] (and [?e :name \"Ivan\"] [?e :sex :female]))]",
+        &db,
+        "#{[2 22] [3 37]}",
+    );
     finds("[:find ?e :where (or-join [?e] [?e :age 15] (and [?e :friend ?f] [?f :age 37]))]", &db, "#{[1] [4]}");
     finds("[:find ?e :where [?e :age ?a] (or [(< ?a 16)] [(> ?a 30)])]", &db, "#{[1] [3]}");
 }
@@ -149,9 +175,16 @@ fn shapes() {
         .replace(r#"["Oleg" 1] ["Petr" 1]"#, r#"["Petr" 1] ["Oleg" 1]"#).as_str());
     finds("[:find [?n ?a] :where [?e :name ?n] [?e :age ?a] [?e :sex :female]]", &db, r#"["Ivan" 37]"#);
     finds("[:find [?a ...] :where [_ :age ?a] [(> ?a 30)]]", &db, "[37]");
-    finds("[:find ?n ?a :order-by [?a :desc] :limit 2 :where [?e :name ?n] [?e :age ?a]]", &db,
-        r#"[["Ivan" 37] ["Petr" 22]]"#);
-    finds("[:find ?n ?a :keys name age :where [?e :name ?n] [?e :age ?a] [(> ?a 30)]]", &db, r#"[{:name "Ivan" :age 37}]"#);
+    finds(
+        "[:find ?n ?a :order-by [?a :desc] :limit 2 :where [?e :name ?n] [?e :age ?a]]",
+        &db,
+        r#"[["Ivan" 37] ["Petr" 22]]"#,
+    );
+    finds(
+        "[:find ?n ?a :keys name age :where [?e :name ?n] [?e :age ?a] [(> ?a 30)]]",
+        &db,
+        r#"[{:name "Ivan" :age 37}]"#,
+    );
     finds("[:find (sum ?a) . :with ?e :where [?e :age ?a]]", &db, "74");
     finds("[:find ?x . :where [?e :nope ?x]]", &db, "nil");
 }

@@ -8,10 +8,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use treering::store::testing::SimFs;
-use treering::store::{Backend, BoxFuture, FileBackend};
 use treering::edn::Keyword;
 use treering::index::Direction;
+use treering::store::testing::SimFs;
+use treering::store::{Backend, BoxFuture, FileBackend};
 use treering::{
     Access, AttrId, BackendKind, Config, Connection, Datom, Db, EntityId, Order, Registry, Result, StoreConfig, TX0,
     Value,

@@ -25,7 +25,8 @@ impl Analyzer<'_> {
         let callee = self.callee(function, args.len(), scope, context)?;
         let args = args.iter().map(|arg| self.arg(arg, scope, context)).collect::<Result<Vec<_>>>()?;
         if let Some(blank) = args.iter().position(|arg| matches!(arg, Arg::Term(Term::Any))) {
-            let message = format!("argument {} of {} is _; a variable or a value was wanted", blank + 1, function.text());
+            let message =
+                format!("argument {} of {} is _; a variable or a value was wanted", blank + 1, function.text());
             return Err(context.error("query/syntax", span, message));
         }
         let mut names = Vec::new();

@@ -125,11 +125,13 @@ impl Analyzer<'_> {
         let outer = self.vars.len() as Var;
         let body = self.body(clauses, &mut inner, context)?;
         let mut shared = Vec::new();
-        body.iter().for_each(|clause| clause_vars(&clause.kind, &mut |var| {
-            if var < outer && !shared.contains(&var) {
-                shared.push(var);
-            }
-        }));
+        body.iter().for_each(|clause| {
+            clause_vars(&clause.kind, &mut |var| {
+                if var < outer && !shared.contains(&var) {
+                    shared.push(var);
+                }
+            })
+        });
         let names = positive_names(clauses);
         let sees_constant = names.iter().any(|name| matches!(scope.get(name.symbol), Some(Term::Const(_))));
         if shared.is_empty() && !sees_constant && vars.is_none() && !names.is_empty() {

@@ -36,7 +36,13 @@ impl Analyzer<'_> {
                                     return Err(context.error("query/syntax", *span, message));
                                 }
                             },
-                            _ => return Err(context.error("query/syntax", *span, "a value was wanted, got _ or a source")),
+                            _ => {
+                                return Err(context.error(
+                                    "query/syntax",
+                                    *span,
+                                    "a value was wanted, got _ or a source",
+                                ));
+                            }
                         });
                     }
                     Element::Aggregate { name, args: terms, of: known(*of)?, place: context.place(*span) }

@@ -58,12 +58,7 @@ impl Context {
 const MAX_DEPTH: usize = 200;
 
 /// Resolves a query.
-pub(super) fn analyze(
-    ast: &Ast,
-    rules: &RuleBook,
-    functions: &Functions,
-    aggregates: &Aggregates,
-) -> Result<Program> {
+pub(super) fn analyze(ast: &Ast, rules: &RuleBook, functions: &Functions, aggregates: &Aggregates) -> Result<Program> {
     let mut analyzer = Analyzer {
         functions,
         aggregates,

@@ -46,13 +46,7 @@ pub(super) struct CallOp<'q> {
 }
 
 impl<'q> CallOp<'q> {
-    pub fn new(
-        call: &'q Arc<Call>,
-        at: &'q Place,
-        layout: &[Var],
-        next: &[Var],
-        cx: &Exec<'q>,
-    ) -> Result<CallOp<'q>> {
+    pub fn new(call: &'q Arc<Call>, at: &'q Place, layout: &[Var], next: &[Var], cx: &Exec<'q>) -> Result<CallOp<'q>> {
         let run = cx.run;
         let target = match &call.callee {
             Callee::Known(function) => Target::Function(function.clone()),
@@ -92,7 +86,8 @@ impl<'q> CallOp<'q> {
     }
 
     fn is_constant(&self) -> bool {
-        let pure = matches!(&self.target, Target::Function(function) if function.pure) || matches!(self.target, Target::Query);
+        let pure =
+            matches!(&self.target, Target::Function(function) if function.pure) || matches!(self.target, Target::Query);
         pure && self.slots.iter().all(|slot| !matches!(slot, Slot::Column(_)))
     }
 

@@ -22,14 +22,7 @@ enum Side {
 }
 
 impl EqualOp {
-    pub fn new(
-        a: &Operand,
-        b: &Operand,
-        copy: bool,
-        layout: &[Var],
-        next: &[Var],
-        _: &Exec<'_>,
-    ) -> Result<EqualOp> {
+    pub fn new(a: &Operand, b: &Operand, copy: bool, layout: &[Var], next: &[Var], _: &Exec<'_>) -> Result<EqualOp> {
         let side = |operand: &Operand| {
             Ok(match operand {
                 Operand::Var(var) => Side::Column(place(layout, *var)?),

@@ -105,11 +105,8 @@ impl<'q> JoinOp<'q> {
         let cross = self.probe_keys.is_empty();
         while self.at < self.probe.len && probe_rows.len() < BATCH {
             if self.partner.is_none() {
-                self.partner = if cross {
-                    (built.len > 0).then_some(0)
-                } else {
-                    index.first(&self.probe_keys, self.at)
-                };
+                self.partner =
+                    if cross { (built.len > 0).then_some(0) } else { index.first(&self.probe_keys, self.at) };
             }
             let Some(partner) = self.partner else {
                 self.at += 1;

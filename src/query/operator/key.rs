@@ -103,7 +103,11 @@ pub(in crate::query) struct RowIndex {
 #[derive(Debug)]
 enum Heads {
     /// One inline key whose cells lie close together: an array.
-    Dense { least: u64, kind: ValueKind, rows: Vec<u32> },
+    Dense {
+        least: u64,
+        kind: ValueKind,
+        rows: Vec<u32>,
+    },
     Hashed(HashTable<u32>),
 }
 

@@ -228,8 +228,7 @@ impl LookupOp {
             }
         }
         if !self.entities.is_sorted() {
-            let mut pairs: Vec<(u64, u32)> =
-                self.entities.iter().copied().zip(self.rows.iter().copied()).collect();
+            let mut pairs: Vec<(u64, u32)> = self.entities.iter().copied().zip(self.rows.iter().copied()).collect();
             pairs.sort_unstable();
             self.entities.clear();
             self.entities.extend(pairs.iter().map(|(entity, _)| *entity));
@@ -379,7 +378,9 @@ impl LookupOp {
         let made = std::mem::take(&mut self.made);
         let mut news: Vec<Option<Column>> =
             self.columns.iter_mut().map(|column| Some(std::mem::take(column))).collect();
-        let all = self.uses_left && made == self.left.len && self.selected.iter().enumerate().all(|(i, row)| i as u32 == *row);
+        let all = self.uses_left
+            && made == self.left.len
+            && self.selected.iter().enumerate().all(|(i, row)| i as u32 == *row);
         let columns = self.out.iter().map(|source| match source {
             Source::Left(column) if all => self.left.columns[*column].clone(),
             Source::Left(column) => self.left.columns[*column].gather(&self.selected),

@@ -46,9 +46,7 @@ impl Parser<'_> {
     /// `[?req …] ?free …`, without the outer brackets.
     fn rule_vars(&self, forms: &[Form], span: Span) -> Result<RuleVars> {
         let (required, free) = match forms.split_first() {
-            Some((first, rest)) if first.items().is_some() => {
-                (self.variables(first, "required variables")?, rest)
-            }
+            Some((first, rest)) if first.items().is_some() => (self.variables(first, "required variables")?, rest),
             _ => (Vec::new(), forms),
         };
         let free = free.iter().map(|form| self.variable(form)).collect::<Result<Vec<_>>>()?;

@@ -133,7 +133,9 @@ impl<'f> Sections<'f> {
         }
         for (i, (key, span, _)) in sections.iter().enumerate() {
             if !is_section(*key) || key.as_str() == "having" {
-                let message = format!("{key} is no section of a query; there are :find, :with, :in, :where, :keys, :strs, :syms, :order-by, :limit and :offset");
+                let message = format!(
+                    "{key} is no section of a query; there are :find, :with, :in, :where, :keys, :strs, :syms, :order-by, :limit and :offset"
+                );
                 return Err(parser.error("query/syntax", *span, message));
             }
             if sections.iter().take(i).any(|(other, ..)| other == key) {
@@ -213,7 +215,8 @@ fn return_map(
             return Err(parser.error("query/syntax", span, message));
         }
         if !matches!(shape, FindShape::Relation | FindShape::Tuple) {
-            let message = format!(":{name} goes with a relation or a tuple in :find, not with a collection or a scalar");
+            let message =
+                format!(":{name} goes with a relation or a tuple in :find, not with a collection or a scalar");
             return Err(parser.error("query/syntax", span, message));
         }
         if forms.len() != find.len() {

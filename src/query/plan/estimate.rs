@@ -69,10 +69,9 @@ pub(super) fn number(value: &Value) -> Option<u64> {
 /// The cuts of a range: a prefix, and bounds of the value after it.
 pub(in crate::query) fn cuts(key: Key, range: &ValueRange) -> (Cut, Cut) {
     let bound = |bound: &Option<(Value, bool)>, inside: Side, outside: Side| match bound {
-        Some((v, included)) => Cut {
-            key: Key { v: Some(v.clone()), ..key.clone() },
-            side: if *included { inside } else { outside },
-        },
+        Some((v, included)) => {
+            Cut { key: Key { v: Some(v.clone()), ..key.clone() }, side: if *included { inside } else { outside } }
+        }
         None => Cut { key: key.clone(), side: inside },
     };
     (bound(&range.low, Side::Before, Side::After), bound(&range.high, Side::After, Side::Before))
@@ -85,7 +84,11 @@ pub(super) fn estimate(db: &Db, shape: &Shape, range: &ValueRange) -> Result<Est
     let (from, to) = cuts(key.clone(), if order == Order::Avet && len == 1 { range } else { &all });
     let bounded = len > 0;
     let read = db.count(order, bounded.then_some(&from), bounded.then_some(&to))?.rows as f64;
-    let sample = if read > 1.0 { sample(db, order, bounded.then_some(&from), bounded.then_some(&to), shape)? } else { Sample::default() };
+    let sample = if read > 1.0 {
+        sample(db, order, bounded.then_some(&from), bounded.then_some(&to), shape)?
+    } else {
+        Sample::default()
+    };
     let rows = (read * sample.kept()).max(if read > 0.0 { 0.5 } else { 0.0 });
     let mut distinct = [1.0; 5];
     for (i, slot) in distinct.iter_mut().enumerate() {

@@ -68,5 +68,10 @@ fn describe_lookup(lookup: &Lookup) -> String {
         (true, false) => "seek",
     };
     let range = if lookup.range.is_all() { "" } else { ", range of values" };
-    format!("{verb} {:?}{range}", lookup.order).to_uppercase().replace("SCAN", "scan").replace("CHECK", "check").replace("SEEK", "seek").replace("RANGE OF VALUES", "range of values")
+    format!("{verb} {:?}{range}", lookup.order)
+        .to_uppercase()
+        .replace("SCAN", "scan")
+        .replace("CHECK", "check")
+        .replace("SEEK", "seek")
+        .replace("RANGE OF VALUES", "range of values")
 }

@@ -224,7 +224,8 @@ impl<'r> Planner<'r> {
             let dropped = new_layout.len() < layout.len() || layout.iter().any(|var| !new_layout.contains(var));
             plan.steps.push(Step { op, layout: new_layout.clone(), rows, place: Arc::clone(&clause.place) });
             // Rows that differ only in what was dropped would be joined again and again.
-            let more = choices[n + 1..].iter().any(|c| !matches!(clauses[c.clause].kind, Kind::Call(_) | Kind::Equal(..)));
+            let more =
+                choices[n + 1..].iter().any(|c| !matches!(clauses[c.clause].kind, Kind::Call(_) | Kind::Equal(..)));
             if dropped && more && rows > 256.0 && !facts.is_distinct(&new_layout) {
                 facts.made_distinct(&new_layout);
                 plan.steps.push(Step { op: Op::Distinct, layout: new_layout, rows, place: Arc::default() });
@@ -383,7 +384,8 @@ impl<'r> Planner<'r> {
                 parts[first] = Part::Out(var);
             }
         }
-        let outs: Vec<Var> = parts.iter().filter_map(|p| if let Part::Out(var) = p { Some(*var) } else { None }).collect();
+        let outs: Vec<Var> =
+            parts.iter().filter_map(|p| if let Part::Out(var) = p { Some(*var) } else { None }).collect();
         let width = self.run.relations[relation].columns.len();
         if outs.len() < width {
             facts.repeats();

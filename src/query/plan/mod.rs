@@ -8,9 +8,9 @@ mod order;
 mod shape;
 
 pub(super) use estimate::cuts;
+pub(super) use explain::explain_plan;
 pub(super) use lower::{Planner, ROW, plan_body};
 pub(super) use shape::{resolve_entity, resolve_value};
-pub(super) use explain::explain_plan;
 
 use std::sync::Arc;
 
@@ -52,14 +52,30 @@ pub(super) enum Op {
     Nothing(String),
     Lookup(Lookup),
     /// All pairs that agree in the keys; without keys all pairs.
-    Join { right: Plan, keys: Vec<Var>, exists: bool, build_left: bool },
+    Join {
+        right: Plan,
+        keys: Vec<Var>,
+        exists: bool,
+        build_left: bool,
+    },
     /// Rows of a collection, filtered and renamed.
     Rows(Rows),
-    Call { call: Arc<Call>, deferred: bool },
+    Call {
+        call: Arc<Call>,
+        deferred: bool,
+    },
     /// Both variables, or a variable and a constant, are equal; or the second becomes a copy of the first.
-    Equal { a: Operand, b: Operand, copy: bool },
-    Not { body: Plan },
-    Or { branches: Vec<Plan> },
+    Equal {
+        a: Operand,
+        b: Operand,
+        copy: bool,
+    },
+    Not {
+        body: Plan,
+    },
+    Or {
+        branches: Vec<Plan>,
+    },
     Rule(RuleCall),
     /// Keeps one of equal rows.
     Distinct,

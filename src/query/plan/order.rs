@@ -73,7 +73,11 @@ pub(super) enum Facet {
     Pattern(Box<Known>),
     Nothing(String),
     /// A relation of so many rows.
-    Rows { relation: usize, vars: Vec<Var>, rows: f64 },
+    Rows {
+        relation: usize,
+        vars: Vec<Var>,
+        rows: f64,
+    },
     Other,
 }
 
@@ -99,7 +103,9 @@ impl Planner<'_> {
                 continue;
             }
             let best = self.best(clauses, facets, state, &left, depth)?;
-            let not = left.iter().position(|i| matches!(&clauses[*i].kind, Kind::Not { .. }) && self.is_ready(&clauses[*i], &state.bound));
+            let not = left.iter().position(|i| {
+                matches!(&clauses[*i].kind, Kind::Not { .. }) && self.is_ready(&clauses[*i], &state.bound)
+            });
             match (best, not) {
                 (best, Some(at)) if best.as_ref().is_none_or(|(_, _, next)| next.rows >= state.rows) => {
                     let clause = left.remove(at);
@@ -122,16 +128,15 @@ impl Planner<'_> {
     fn is_filter(&self, clause: &Clause, state: &State, left: &[usize], clauses: &[Clause]) -> bool {
         let is_late = |call: bool| {
             // Calls that may fail wait for every clause that does not depend on them.
-            call && self.late && left.iter().any(|i| {
-                let other = &clauses[*i];
-                !matches!(other.kind, Kind::Call(_) | Kind::Equal(..)) && self.is_ready(other, &state.bound)
-            })
+            call && self.late
+                && left.iter().any(|i| {
+                    let other = &clauses[*i];
+                    !matches!(other.kind, Kind::Call(_) | Kind::Equal(..)) && self.is_ready(other, &state.bound)
+                })
         };
         match &clause.kind {
             Kind::Call(call) => {
-                self.is_ready(clause, &state.bound)
-                    && call.binding.as_ref().is_none_or(is_single)
-                    && !is_late(true)
+                self.is_ready(clause, &state.bound) && call.binding.as_ref().is_none_or(is_single) && !is_late(true)
             }
             Kind::Equal(..) => self.is_ready(clause, &state.bound),
             _ => false,
@@ -172,12 +177,10 @@ impl Planner<'_> {
 
     pub(super) fn is_ready(&self, clause: &Clause, bound: &HashSet<Var>) -> bool {
         match &clause.kind {
-            Kind::Pattern { terms, .. } => {
-                terms.iter().enumerate().all(|(i, term)| match term {
-                    Term::Var(var) if i != A => !self.waits_for.contains(var) || bound.contains(var),
-                    _ => true,
-                })
-            }
+            Kind::Pattern { terms, .. } => terms.iter().enumerate().all(|(i, term)| match term {
+                Term::Var(var) if i != A => !self.waits_for.contains(var) || bound.contains(var),
+                _ => true,
+            }),
             Kind::Input { .. } => true,
             Kind::Call(call) => arg_vars(call).all(|var| bound.contains(&var)),
             Kind::Equal(a, b) => {
@@ -292,12 +295,14 @@ impl Planner<'_> {
                     }
                     rows += inner.rows;
                     cost += inner.cost - state.cost;
-                    branch.iter().for_each(|clause| clause_vars(&clause.kind, &mut |var| {
-                        shares |= state.bound.contains(&var);
-                        if next.bound.insert(var) {
-                            next.distinct.insert(var, inner.distinct.get(&var).copied().unwrap_or(rows));
-                        }
-                    }));
+                    branch.iter().for_each(|clause| {
+                        clause_vars(&clause.kind, &mut |var| {
+                            shares |= state.bound.contains(&var);
+                            if next.bound.insert(var) {
+                                next.distinct.insert(var, inner.distinct.get(&var).copied().unwrap_or(rows));
+                            }
+                        })
+                    });
                 }
                 next.cost += cost;
                 next.sorted = None;

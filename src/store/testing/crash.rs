@@ -43,7 +43,9 @@ impl Crash {
     /// What is left of `disk` after the crash.
     fn strike(self, mut disk: Disk) -> Vec<Content> {
         let mut coin = Coin(match self {
-            Crash::Subset(seed) | Crash::Torn { seed, .. } => seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ disk.done as u64,
+            Crash::Subset(seed) | Crash::Torn { seed, .. } => {
+                seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ disk.done as u64
+            }
             _ => 0,
         });
         for (node, changes) in std::mem::take(&mut disk.pending) {

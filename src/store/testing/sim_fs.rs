@@ -19,17 +19,45 @@ pub(super) type Node = usize;
 /// What was asked of the file system and changed it, or made a change durable.
 #[derive(Debug, Clone)]
 pub(super) enum Op {
-    CreateFile { dir: Node, name: String, node: Node },
-    CreateDir { dir: Node, name: String, node: Node },
-    Write { node: Node, offset: u64, bytes: Arc<[u8]> },
-    SetLen { node: Node, len: u64 },
-    SyncData { node: Node },
+    CreateFile {
+        dir: Node,
+        name: String,
+        node: Node,
+    },
+    CreateDir {
+        dir: Node,
+        name: String,
+        node: Node,
+    },
+    Write {
+        node: Node,
+        offset: u64,
+        bytes: Arc<[u8]>,
+    },
+    SetLen {
+        node: Node,
+        len: u64,
+    },
+    SyncData {
+        node: Node,
+    },
     /// The operating system gave up on what was written to the file since the last sync: it can still be read, and
     /// does not reach the disk any more.
-    FailedSync { node: Node },
-    Rename { from: (Node, String), to: (Node, String), node: Node },
-    Remove { dir: Node, name: String },
-    SyncDir { dir: Node },
+    FailedSync {
+        node: Node,
+    },
+    Rename {
+        from: (Node, String),
+        to: (Node, String),
+        node: Node,
+    },
+    Remove {
+        dir: Node,
+        name: String,
+    },
+    SyncDir {
+        dir: Node,
+    },
 }
 
 /// The content of a file or directory.
