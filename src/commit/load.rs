@@ -58,6 +58,7 @@ pub(crate) fn load(
     } else {
         LogReader::new(store.clone(), head.incarnation, commit.log)
     };
+    log.check_start()?;
     replay(&mut snapshot, &mut log)?;
     let tail = log.tail()?;
     if let Some(end) = head.closed_at

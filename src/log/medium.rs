@@ -131,6 +131,15 @@ impl Medium {
         Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes))
     }
 
+    /// Whether the segment has the bytes before `position`. Blobs of their own are not looked at: those before a commit
+    /// may be gone.
+    pub fn reaches(&self, position: &LogPosition) -> Result<bool> {
+        // The entry before ends less than one step of alignment before this one begins.
+        let Some(before) = position.offset.checked_sub(ALIGN).filter(|_| self.in_place) else { return Ok(true) };
+        let last = self.store.get(&self.key(position), Some(before..before + 1))?;
+        Ok(last.is_some_and(|bytes| !bytes.is_empty()))
+    }
+
     /// Whether entries are overwritten places of a segment.
     pub fn writes_in_place(&self) -> bool {
         self.in_place

@@ -53,6 +53,21 @@ impl LogReader {
         self.last.as_ref()
     }
 
+    /// Checks that the log reaches to where the reading begins.
+    ///
+    /// # Errors
+    /// `Corrupt` when the entries before are not there, so that those after them are not either.
+    pub fn check_start(&self) -> Result<()> {
+        if self.medium.reaches(&self.position)? {
+            return Ok(());
+        }
+        let LogPosition { seq, segment, offset, .. } = self.position;
+        let message = format!(
+            "the log is missing before entry {seq} (segment {segment}, offset {offset}); restore the store from a backup"
+        );
+        Err(Error::new(ErrorKind::Corrupt, "log/corrupt", message))
+    }
+
     /// The next entry; `None` at the end of the log.
     ///
     /// # Errors

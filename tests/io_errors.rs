@@ -1,0 +1,222 @@
+//! Input and output that fails: each operation in turn, once and for good, in every way.
+
+mod support;
+
+use support::{Content, Model, SCHEMA, content, registry, sim_config, transaction};
+use treering::store::testing::{Crash, Failure, Fault, SimFs};
+use treering::{Connection, EntityId, ErrorKind, Result, TX0, connect_in, create_database_in, database_exists_in};
+
+const FAILURES: [Failure; 4] = [Failure::Io, Failure::Full, Failure::ShortWrite, Failure::Sync];
+
+fn created() -> SimFs {
+    let fs = SimFs::new();
+    create_database_in(&registry(&fs), &sim_config()).unwrap();
+    fs
+}
+
+/// What was acknowledged, and whether anything failed.
+#[derive(Default)]
+struct Run {
+    model: Model,
+    failed: bool,
+}
+
+impl Run {
+    /// A transaction; after the first failure none may succeed.
+    fn transact(&mut self, conn: &Connection, text: &str) {
+        match conn.transact(text) {
+            Ok(report) => {
+                assert!(!self.failed, "a transaction was acknowledged after a failure");
+                self.model.apply(&report.tx_data);
+            }
+            Err(error) => {
+                let wanted = if self.failed { ErrorKind::Closed } else { error.kind() };
+                assert!(matches!(error.kind(), ErrorKind::Storage | ErrorKind::Closed), "{error:?}");
+                assert_eq!(error.kind(), wanted, "{error:?}");
+                self.failed = true;
+            }
+        }
+    }
+}
+
+/// Connects, writes, flushes, writes and releases.
+fn work(fs: &SimFs) -> Run {
+    let mut run = Run::default();
+    let conn = match connect_in(&registry(fs), &sim_config()) {
+        Ok(conn) => conn,
+        Err(error) => {
+            assert!(matches!(error.kind(), ErrorKind::Storage | ErrorKind::Closed), "{error:?}");
+            run.failed = true;
+            return run;
+        }
+    };
+    run.transact(&conn, SCHEMA);
+    for i in 1..6 {
+        run.transact(&conn, &transaction(i, "p"));
+        if i == 3 {
+            run.failed |= conn.flush().is_err();
+        }
+    }
+    // Large enough that the log grows.
+    run.transact(&conn, &format!("[{{:name \"large\" :note {:?}}}]", "x".repeat(100_000)));
+    run.transact(&conn, &transaction(7, "p"));
+    let released = conn.release();
+    assert!(released.is_ok() || !released.unwrap_err().to_string().is_empty());
+    run
+}
+
+/// What the database held after the transactions that were acknowledged: nothing of them may be lost, and there is at
+/// most one more, of which nobody heard whether it was made.
+fn check(fs: &SimFs, run: &Run, what: &str) -> Connection {
+    let conn = connect_in(&registry(fs), &sim_config()).unwrap_or_else(|e| panic!("{what}: does not open: {e:?}"));
+    let db = conn.db();
+    let wanted = run.model.last();
+    let count = db.basis_t().0 - wanted.basis;
+    assert!(db.basis_t().0 >= wanted.basis, "{what}: {} were acknowledged, {} there", wanted.basis, db.basis_t());
+    assert!(count <= 1, "{what}: {count} more than were acknowledged");
+    assert!(count == 0 || run.failed, "{what}");
+    let then = db.as_of(EntityId(wanted.basis)).unwrap();
+    assert_eq!(Content { basis: wanted.basis, ..content(&then).unwrap() }, wanted, "{what}");
+    content(&db).unwrap();
+    conn
+}
+
+#[test]
+fn each_operation_fails_in_turn() {
+    let whole = created();
+    whole.set_fault(None);
+    let run = work(&whole);
+    let operations = whole.operations();
+    assert!(!run.failed && operations > 50, "{operations}");
+    let (mut failed, mut harmless) = (0, 0);
+    for at in 0..operations {
+        for failure in FAILURES {
+            for sticky in [false, true] {
+                let fs = created();
+                let fault = Fault { at, failure, sticky };
+                fs.set_fault(Some(fault));
+                let run = work(&fs);
+                if run.failed { failed += 1 } else { harmless += 1 }
+                fs.set_fault(None);
+                let what = format!("{fault:?}");
+                // The power is lost while the fault stands, or the process goes and another opens what is there.
+                for crash in [Crash::Lost, Crash::Kept, Crash::Subset(at)] {
+                    check(&fs.crash_image(fs.ops_len(), crash), &run, &format!("{what} {crash:?}"));
+                }
+                let conn = check(&fs, &run, &what);
+                let found = content(&conn.db()).unwrap();
+                let report = conn.transact("[{:db/doc \"after the fault\"}]").unwrap();
+                let after = content(&report.db_after).unwrap();
+                assert_eq!(after.basis, found.basis + 1);
+                if at % 2 == 0 {
+                    conn.release().unwrap();
+                }
+                drop(conn);
+                // What the second writer acknowledged survives a loss of power, and all that it builds on.
+                for crash in [Crash::Lost, Crash::Torn { sector: 512, seed: at }] {
+                    let image = fs.crash_image(fs.ops_len(), crash);
+                    let conn = connect_in(&registry(&image), &sim_config())
+                        .unwrap_or_else(|e| panic!("{what} {crash:?}: does not open after the next writer: {e:?}"));
+                    assert_eq!(content(&conn.db()).unwrap(), after, "{what} {crash:?}");
+                }
+            }
+        }
+    }
+    println!("{operations} operations, {failed} runs failed, {harmless} did not need what failed");
+    assert!(failed > 300, "{failed}");
+}
+
+#[test]
+fn a_creation_that_fails_can_be_done_again() {
+    let fs = SimFs::new();
+    fs.set_fault(None);
+    create_database_in(&registry(&fs), &sim_config()).unwrap();
+    for at in 0..fs.operations() {
+        for failure in FAILURES {
+            let fs = SimFs::new();
+            fs.set_fault(Some(Fault { at, failure, sticky: true }));
+            let created = create_database_in(&registry(&fs), &sim_config());
+            fs.set_fault(None);
+            if !database_exists_in(&registry(&fs), &sim_config()).unwrap() {
+                assert!(created.is_err());
+                create_database_in(&registry(&fs), &sim_config()).unwrap();
+            }
+            let conn = connect_in(&registry(&fs), &sim_config()).unwrap();
+            assert_eq!(conn.db().basis_t(), EntityId(TX0));
+            conn.transact(SCHEMA).unwrap();
+            conn.release().unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_import_that_fills_the_disk_leaves_a_database_that_opens() {
+    for at in [3, 20, 57, 100, 161] {
+        let fs = created();
+        let registry = registry(&fs);
+        let conn = connect_in(&registry, &sim_config()).unwrap();
+        let mut run = Run::default();
+        run.transact(&conn, SCHEMA);
+        fs.set_fault(Some(Fault { at, failure: Failure::Full, sticky: true }));
+        for i in 0..80 {
+            let people = (0..100).map(|n| format!("{{:name \"{i}-{n}\" :age {n} :note \"{}\"}}", "n".repeat(40)));
+            run.transact(&conn, &format!("[{}]", people.collect::<String>()));
+            if i % 20 == 19 {
+                run.failed |= conn.flush().is_err();
+            }
+        }
+        assert!(run.failed, "the disk was full");
+        let error = conn.transact("[]").unwrap_err();
+        assert!(error.message().contains("no space left"), "{error}");
+        assert!(conn.release().is_ok(), "what was acknowledged is in the log, so release has nothing to lose");
+        drop(conn);
+        // On the full disk it can still be read.
+        let reader = connect_in(&support::registry(&fs), &sim_config().read_only(true)).unwrap();
+        assert!(reader.db().basis_t().0 >= run.model.last().basis);
+        fs.set_fault(None);
+        let conn = check(&fs, &run, "after the disk was full");
+        conn.transact("[{:name \"again\"}]").unwrap();
+        conn.release().unwrap();
+    }
+}
+
+/// Reads what is there without writing anything.
+fn seen(reader: &Connection) -> Result<u64> {
+    Ok(reader.sync()?.basis_t().0 - TX0)
+}
+
+#[test]
+fn a_reader_does_not_see_what_was_not_acknowledged() {
+    let fs = created();
+    let writer = connect_in(&registry(&fs), &sim_config()).unwrap();
+    writer.transact(SCHEMA).unwrap();
+    let beside = |fs: &SimFs| connect_in(&registry(fs), &sim_config().read_only(true)).unwrap();
+    let reader = beside(&fs);
+    assert_eq!(seen(&reader).unwrap(), 1);
+    writer.transact("[{:name \"two\"}]").unwrap();
+    assert_eq!(seen(&reader).unwrap(), 2);
+
+    // The write of the entry, then its sync, which fails: it can be read, and may be lost.
+    fs.set_fault(Some(Fault { at: 1, failure: Failure::Sync, sticky: false }));
+    assert!(writer.transact("[{:name \"three\"}]").is_err());
+    fs.set_fault(None);
+    assert_eq!((seen(&reader).unwrap(), seen(&beside(&fs)).unwrap()), (2, 2));
+    drop(writer);
+    assert_eq!(seen(&reader).unwrap(), 2);
+
+    // After a loss of power the note of the last writer says nothing: what is there is what a writer recovers.
+    let image = fs.crash_image(fs.ops_len(), Crash::Lost);
+    assert_eq!(seen(&beside(&image)).unwrap(), 2);
+    let image = fs.crash_image(fs.ops_len(), Crash::NamesOnly);
+    assert_eq!(seen(&beside(&image)).unwrap(), 2);
+
+    // The next writer recovers it, and so do readers from then on.
+    let writer = connect_in(&registry(&fs), &sim_config()).unwrap();
+    assert_eq!(writer.db().basis_t().0 - TX0, 3);
+    assert_eq!((seen(&reader).unwrap(), seen(&beside(&fs)).unwrap()), (3, 3));
+    writer.transact("[{:name \"four\"}]").unwrap();
+    drop(writer);
+    // Nothing of a note survives, and everything of the log.
+    let image = fs.crash_image(fs.ops_len(), Crash::Lost);
+    assert_eq!(seen(&beside(&image)).unwrap(), 4);
+}
