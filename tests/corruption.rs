@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use support::{Chance, Content, Model, SCHEMA, content, env_number, registry, sim_config, transaction};
@@ -310,7 +311,9 @@ fn wrong_bytes_under_a_right_checksum_never_panic() {
     let keyed: Vec<(PathBuf, String, Vec<u8>)> = original
         .files
         .iter()
-        .map(|path| (path.clone(), path.strip_prefix("/db").unwrap().display().to_string(), read_file(&original.fs, path)))
+        .map(|path| {
+            (path.clone(), path.strip_prefix("/db").unwrap().display().to_string(), read_file(&original.fs, path))
+        })
         .filter(|(_, key, _)| !key.contains('~'))
         .collect();
     let mut reached = 0;
@@ -342,13 +345,13 @@ fn wrong_bytes_under_a_right_checksum_never_panic() {
         let mut bytes = whole.clone();
         bytes[at..at + sealed.len()].copy_from_slice(&sealed);
         write_file(&damaged, path, &bytes);
-        let outcome = std::panic::catch_unwind(|| {
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let conn = connect_in(&registry(&damaged), &sim_config())?;
             read_all(&conn.db())?;
             conn.transact(transaction(n as usize, "p").as_str())?;
             read_all(&conn.db())?;
             conn.release()
-        });
+        }));
         match outcome {
             Ok(done) => reached += usize::from(done.is_ok()),
             Err(_) => panic!("seed {}, number {n}: {key} at {at} panicked", env_number("TREERING_SEED", 1)),

@@ -96,7 +96,11 @@ fn each_operation_fails_in_turn() {
                 let fault = Fault { at, failure, sticky };
                 fs.set_fault(Some(fault));
                 let run = work(&fs);
-                if run.failed { failed += 1 } else { harmless += 1 }
+                if run.failed {
+                    failed += 1
+                } else {
+                    harmless += 1
+                }
                 fs.set_fault(None);
                 let what = format!("{fault:?}");
                 // The power is lost while the fault stands, or the process goes and another opens what is there.

@@ -68,11 +68,10 @@ impl LogWriter {
             Err(error) => self.check_own(nonce, Some(error))?,
         }
         self.position = next;
-        // Readers elsewhere see this entry from now on, and it is acknowledged afterwards. One who misses the hint sees
-        // it with the next entry.
-        if let Err(error) = self.medium.hint(next.seq) {
-            tracing::warn!(%error, "readers could not be told how far the log is durable");
-        }
+        // Before it is acknowledged: readers elsewhere see this entry from now on.
+        self.medium
+            .hint(next.seq)
+            .map_err(|error| error.context("the transaction is durable, and hidden from readers"))?;
         Ok(())
     }
 

@@ -122,7 +122,7 @@ pub trait Backend: Send + Sync + Debug {
     fn give_up_writing(&self) {}
 
     /// Leaves a note of a few bytes under `key`, replacing the last: not durable, cheap, and not a blob. A note may be
-    /// lost with the power, and then no older one may be found in its place.
+    /// lost, but no older one may be found in its place: where that cannot be prevented it is an error.
     fn hint<'a>(&'a self, key: &'a str, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>> {
         let _ = (key, bytes);
         Box::pin(async { Ok(()) })

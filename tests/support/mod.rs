@@ -131,9 +131,9 @@ fn hash(e: u64, a: AttrId, v: &Value, tx: u64, added: bool) -> u64 {
 pub struct Content {
     pub basis: u64,
     /// All assertions and retractions.
-    events: (u64, u64),
+    pub events: (u64, u64),
     /// What holds.
-    current: (u64, u64),
+    pub current: (u64, u64),
 }
 
 fn add(sum: &mut (u64, u64), hash: u64) {

@@ -123,26 +123,34 @@ impl Writer {
         Ok(())
     }
 
-    /// Leaves a note that is not synced: this run of the machine can read it.
+    /// Leaves a note that is not synced: this run of the machine can read it. Where there is no room for it there is
+    /// none afterwards.
     pub(super) fn hint(&self, dir: &Directory, key: &str, bytes: &[u8]) -> Result<()> {
         let Some((path, place)) = dir.hint(key)? else { return Ok(()) };
         let framed = Frame::encode(HINT_KIND, 0, bytes, &place, 0)?;
         let mut hints = self.hints.lock();
         if !hints.contains_key(key) {
             match dir.fs.create_dir(parent(&path)) {
-                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(failed("create the directory", parent(&path), e));
-                }
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Ok(()),
                 _ => {}
             }
             let file = match dir.fs.open(&path, true) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => dir.fs.create(&path),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => match dir.fs.create(&path) {
+                    // There is none then, and none is needed.
+                    Err(_) => return Ok(()),
+                    created => created,
+                },
                 opened => opened,
             };
             hints.insert(key.to_owned(), file.map_err(|e| failed("open", &path, e))?);
         }
-        let Some(file) = hints.get(key) else { return Ok(()) };
-        file.write_at(0, &framed).map_err(|e| failed("write", &path, e))
+        let Some(Err(e)) = hints.get(key).map(|file| file.write_at(0, &framed)) else { return Ok(()) };
+        // No note is right, an older one is not.
+        hints.remove(key);
+        match dir.fs.remove(&path) {
+            Err(_) => Err(failed("write", &path, e)),
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Removes the backend's own files and all empty directories.
