@@ -155,3 +155,32 @@ fn async_twins_run_on_any_executor() {
     });
     delete_database(&config).unwrap();
 }
+
+#[test]
+fn transactions_are_read_back_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let configs = [Config::memory("tx-range"), Config::file(dir.path().join("tx-range.tr"))];
+    let told = configs.map(|config| {
+        create_database(&config).unwrap();
+        let conn = connect(&config).unwrap();
+        conn.transact(SCHEMA).unwrap();
+        let first = conn.transact(r#"[{:name "Alice" :age 30}]"#).unwrap().db_after.basis_t();
+        conn.transact(r#"[[:db/add [:name "Alice"] :age 31] {:name "Bob"}]"#).unwrap();
+        conn.flush().unwrap();
+        conn.transact(r#"[[:db/retractEntity [:name "Bob"]]]"#).unwrap();
+        let db = conn.db();
+        let all: Vec<_> = conn.tx_range(EntityId(TX0), None).unwrap().map(Result::unwrap).collect();
+        assert_eq!(all.len(), 4);
+        let some: Vec<_> = conn.tx_range(first, Some(EntityId(first.0 + 1))).unwrap().map(Result::unwrap).collect();
+        let show = |datom: &treering::Datom| format!("{} {:?} {}", db.ident(datom.a).unwrap(), datom.v, datom.added);
+        let mut shown: Vec<String> = some.iter().flat_map(|made| &made.datoms).map(show).collect();
+        shown.retain(|text| !text.starts_with(":db/txInstant"));
+        shown.sort();
+        conn.release().unwrap();
+        delete_database(&config).unwrap();
+        shown
+    });
+    let expected = [r#":age 30 false"#, r#":age 31 true"#, r#":name "Bob" true"#];
+    assert_eq!(told[0], expected);
+    assert_eq!(told[1], expected);
+}

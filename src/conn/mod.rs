@@ -3,6 +3,7 @@
 mod follow;
 mod listen;
 mod open;
+mod tx_range;
 mod writer;
 
 pub use listen::ListenerId;
@@ -10,6 +11,7 @@ pub use open::{
     connect, connect_async, connect_in, create_database, create_database_async, create_database_in, database_exists,
     database_exists_in, delete_database, delete_database_in,
 };
+pub use tx_range::{LoggedTransaction, TxRange};
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,9 +20,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 
+use crate::datom::EntityId;
 use crate::db::Db;
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::LogReader;
 use crate::registry::Pool;
 use crate::store::BoxFuture;
 use crate::transact::{IntoTxData, TxReport};
@@ -43,6 +47,8 @@ pub(crate) struct Shared {
     current: Arc<RwLock<Db>>,
     listeners: Arc<Listeners>,
     role: Role,
+    /// At the beginning of the log; absent for a database in memory.
+    log: Option<LogReader>,
     /// Connects that were not released yet.
     users: AtomicUsize,
     /// Async transactions that may be on their way at once.
@@ -137,6 +143,23 @@ impl Connection {
     pub fn flush(&self) -> Result<()> {
         check_not_listening()?;
         self.writer()?.flush_now()
+    }
+
+    /// The transactions after `after` up to `to` (`None`: up to the last that [`db`](Self::db) contains), oldest first,
+    /// each with what it asserted and retracted. Begin after [`TX0`](crate::TX0) for all of them.
+    ///
+    /// They come from the log, entry by entry, so any number of them takes little memory. A database in memory has no log:
+    /// there they come from the indexes, which is a scan of the whole history, without what `:db/noHistory` forgot.
+    ///
+    /// # Errors
+    /// Those of reading the store; `Argument` for a database in memory that keeps no history.
+    pub fn tx_range(&self, after: EntityId, to: Option<EntityId>) -> Result<TxRange> {
+        let db = self.db();
+        let to = to.map_or(db.basis_t(), |to| to.min(db.basis_t()));
+        match &self.shared.log {
+            Some(log) => Ok(TxRange::of_log(log.clone(), after, to)),
+            None => TxRange::of_db(&db, after, to),
+        }
     }
 
     /// Lets go of the connection. The last of those who connected flushes the indexes, closes the log and gives up the

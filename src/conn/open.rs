@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::db::{Db, Settings, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{NoNodes, NodeSource};
-use crate::log::{LogWriter, Tail};
+use crate::log::{LogPosition, LogReader, LogWriter, Tail};
 use crate::registry::{Access, Registry};
 use crate::store::{BoxFuture, Store};
 
@@ -157,10 +157,10 @@ fn open_connection(registry: &Registry, config: &Config, name: &str) -> Result<A
     let store = registry.connect_store(config, if read_only { Access::ReadOnly } else { Access::Writer })?;
     let listeners: Arc<Listeners> = Arc::default();
     let clock: Clock = system_clock;
-    let (current, role) = if store.capabilities().volatile {
+    let (current, role, log) = if store.capabilities().volatile {
         let current = registry.memory().connect(name, config)?;
         let writer = Writer::new(Arc::clone(&current), Arc::clone(&listeners), clock, None);
-        (current, Role::Writer(writer))
+        (current, Role::Writer(writer), None)
     } else {
         open_stored(registry, config, store, &listeners, clock)?
     };
@@ -172,6 +172,7 @@ fn open_connection(registry: &Registry, config: &Config, name: &str) -> Result<A
         current,
         listeners,
         role,
+        log,
         users: AtomicUsize::new(0),
         queue: Arc::new(Semaphore::new(usize::try_from(config.writer_queue_size()).unwrap_or(usize::MAX >> 4))),
         pool: Arc::clone(registry.pool()),
@@ -185,7 +186,7 @@ fn open_stored(
     store: Store,
     listeners: &Arc<Listeners>,
     clock: Clock,
-) -> Result<(Arc<RwLock<Db>>, Role)> {
+) -> Result<(Arc<RwLock<Db>>, Role, Option<LogReader>)> {
     let branch = config.branch_name();
     let capacity = usize::try_from(config.node_cache_bytes()).unwrap_or(usize::MAX);
     let nodes = Arc::new(StoredNodes::new(store.clone(), capacity));
@@ -196,16 +197,17 @@ fn open_stored(
     if loaded.tail == Tail::Dropped {
         tracing::warn!(%branch, "the end of the log was never acknowledged and is dropped");
     }
+    let whole_log = LogReader::new(store.clone(), loaded.head.incarnation, LogPosition::START);
     let current = Arc::new(RwLock::new(Db::new(Arc::new(loaded.snapshot.clone()))));
     if config.is_read_only() {
-        return Ok((current, Role::Reader(Mutex::new(Follower::new(loaded)))));
+        return Ok((current, Role::Reader(Mutex::new(Follower::new(loaded))), Some(whole_log)));
     }
     let session = Uuid::new_v4().as_u128();
     let log = LogWriter::begin(&loaded.log, session)?;
     let head = commit::take_over(&store, branch, &loaded.head, session)?;
     let durable = Durable { nodes, branch, head, log, provenance: loaded.provenance, unflushed: 0 };
     let writer = Writer::new(Arc::clone(&current), Arc::clone(listeners), clock, Some(durable));
-    Ok((current, Role::Writer(writer)))
+    Ok((current, Role::Writer(writer), Some(whole_log)))
 }
 
 /// [`database_exists`] with the kinds of a registry.

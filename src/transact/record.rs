@@ -53,6 +53,16 @@ impl TxRecord {
         TxRecord { head, opened: columns(&changes.opened), closed: columns(&changes.closed) }
     }
 
+    /// The rows that began.
+    pub fn opened(&self) -> &Columns {
+        &self.opened
+    }
+
+    /// The rows that ended.
+    pub fn closed(&self) -> &Columns {
+        &self.closed
+    }
+
     /// The bytes that the log keeps.
     ///
     /// # Errors
