@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use support::{Chance, Content, Model, SCHEMA, content, env_number, registry, sim_config, transaction};
 use treering::store::testing::{Crash, SimFs};
-use treering::{Connection, Datom, ErrorKind, TX0, connect_in, create_database_in, database_exists_in};
+use treering::{Config, Connection, Datom, ErrorKind, TX0, connect_in, create_database_in, database_exists_in};
 
 /// What was done on the file system, and what was acknowledged when.
 struct Recording {
@@ -218,4 +218,36 @@ fn after_a_loss_of_power_all_that_was_acknowledged_is_there() {
     let made = made.into_inner();
     println!("{made} images");
     assert!(made * 10 >= wanted.min(all) * 9, "{made} images");
+}
+
+/// A database that is to begin with a transaction exists with it or not at all.
+#[test]
+fn a_database_never_lacks_its_initial_transaction() {
+    let config = Config::from_edn(
+        "{:store {:backend :sim} :initial-tx [{:db/ident :name :db/valueType :db.type/string
+        :db/cardinality :db.cardinality/one :db/unique :db.unique/identity} [:db/add \"x\" :db/doc \"first\"]]}",
+    );
+    let config = config.unwrap();
+    let fs = SimFs::new();
+    create_database_in(&registry(&fs), &config).unwrap();
+    let mut replay = fs.replay();
+    let (mut with, mut without) = (0, 0);
+    for prefix in 0..=fs.ops_len() {
+        replay.advance(prefix);
+        for crash in Crash::variants(2) {
+            let image = replay.image(crash);
+            if database_exists_in(&registry(&image), &sim_config()).unwrap() {
+                with += 1;
+            } else {
+                assert!(prefix < fs.ops_len(), "{crash:?}: the creation was over");
+                without += 1;
+                create_database_in(&registry(&image), &config).unwrap();
+            }
+            let conn = connect_in(&registry(&image), &sim_config()).unwrap();
+            assert_eq!(conn.db().basis_t().0, TX0 + 1, "{crash:?} after {prefix} operations");
+            conn.transact("[{:name \"x\"}]").unwrap();
+            conn.release().unwrap();
+        }
+    }
+    assert!(with > 5 && without > 20, "{with} {without}");
 }

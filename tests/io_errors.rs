@@ -3,8 +3,11 @@
 mod support;
 
 use support::{Content, Model, SCHEMA, content, registry, sim_config, transaction};
+use treering::edn::Keyword;
 use treering::store::testing::{Crash, Failure, Fault, SimFs};
-use treering::{Connection, EntityId, ErrorKind, Result, TX0, connect_in, create_database_in, database_exists_in};
+use treering::{
+    Connection, EntityId, EntityRef, ErrorKind, Result, TX0, connect_in, create_database_in, database_exists_in,
+};
 
 const FAILURES: [Failure; 4] = [Failure::Io, Failure::Full, Failure::ShortWrite, Failure::Sync];
 
@@ -223,4 +226,57 @@ fn a_reader_does_not_see_what_was_not_acknowledged() {
     // Nothing of a note survives, and everything of the log.
     let image = fs.crash_image(fs.ops_len(), Crash::Lost);
     assert_eq!(seen(&beside(&image)).unwrap(), 4);
+}
+
+/// Transactions that share an entry of the log fail together: of those that were told of success none is lost, and those
+/// that were told of a failure are a whole or not there at all.
+#[test]
+fn threads_that_share_a_failed_write_are_all_told() {
+    let mut failures = 0;
+    for at in 0..40 {
+        for failure in [Failure::Io, Failure::Sync] {
+            let fs = created();
+            let conn = connect_in(&registry(&fs), &sim_config()).unwrap();
+            conn.transact(SCHEMA).unwrap();
+            fs.set_fault(Some(Fault { at, failure, sticky: false }));
+            let told: Vec<(String, Option<u64>)> = std::thread::scope(|scope| {
+                let writers: Vec<_> = (0..6)
+                    .map(|thread| {
+                        let conn = &conn;
+                        scope.spawn(move || {
+                            let one = |i| {
+                                let name = format!("{thread}-{i}");
+                                let report = conn.transact(format!("[{{:name {name:?} :age {i}}}]").as_str());
+                                (name, report.ok().map(|report| report.db_after.basis_t().0))
+                            };
+                            (0..20).map(one).collect::<Vec<_>>()
+                        })
+                    })
+                    .collect();
+                writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+            });
+            // A failure may also fall on what is not needed, or come after the last transaction.
+            let failed = told.iter().any(|(_, t)| t.is_none());
+            failures += u32::from(failed);
+            fs.set_fault(None);
+            assert_eq!(conn.transact("[]").is_err(), failed, "no transaction is made after a failure");
+            let last = told.iter().filter_map(|(_, t)| *t).max().unwrap_or(TX0 + 1);
+            assert_eq!(conn.db().basis_t().0, last + u64::from(!failed), "what failed must not be seen");
+            drop(conn);
+            for fs in [fs.crash_image(fs.ops_len(), Crash::Lost), fs] {
+                let conn = connect_in(&registry(&fs), &sim_config()).unwrap();
+                let db = conn.db();
+                content(&db).unwrap();
+                let mut there = 0;
+                for (name, t) in &told {
+                    let reference = EntityRef::from((Keyword::new("name"), name.as_str()));
+                    let found = db.entid(&reference).unwrap();
+                    assert!(found.is_some() || t.is_none(), "{name} was acknowledged and is lost");
+                    there += u64::from(found.is_some());
+                }
+                assert_eq!(TX0 + 1 + there + u64::from(!failed), db.basis_t().0);
+            }
+        }
+    }
+    assert!(failures > 10, "{failures} runs failed");
 }

@@ -19,6 +19,7 @@ use crate::index::{NoNodes, NodeSource};
 use crate::log::{LogPosition, LogReader, LogWriter, Tail};
 use crate::registry::{Access, Registry};
 use crate::store::{BoxFuture, Store};
+use crate::transact::{IntoTxData, transact};
 
 /// Creates a database, and its store where there is none; makes the `:initial-tx`.
 ///
@@ -91,48 +92,41 @@ pub fn delete_database(config: &Config) -> Result<()> {
 /// As there.
 pub fn create_database_in(registry: &Registry, config: &Config) -> Result<()> {
     registry.check(config)?;
-    let initial = config.initial_tx_data()?;
-    let existed = registry.store_exists(config)?;
+    // Before anything is stored: a database exists with its initial transaction or not at all.
+    let db = initial_db(registry, config)?;
     let store = registry.create_store(config)?;
-    create_in(registry, config, &store)?;
-    registry.release_store(config, store)?;
-    let Some(initial) = initial else { return Ok(()) };
-    let made = connect_in(registry, config).and_then(|conn| {
-        let made = conn.transact(&initial);
-        conn.release()?;
-        made
-    });
-    made.map(drop).map_err(|error| {
-        // A database that could not begin as asked must not be taken for one that did.
-        let undone = if existed { Ok(()) } else { delete_database_in(registry, config) };
-        let error = error.context(":initial-tx");
-        match undone {
-            Ok(()) => error,
-            Err(second) => error.caused_by(second),
-        }
-    })
+    create_in(registry, config, &store, db)?;
+    registry.release_store(config, store)
 }
 
-fn create_in(registry: &Registry, config: &Config, store: &Store) -> Result<()> {
+/// The database as it begins, in memory.
+fn initial_db(registry: &Registry, config: &Config) -> Result<Db> {
+    let initial = config.initial_tx_data()?;
     let config = registry.complete(config)?;
-    let keyword = config.index_kind().ok_or_else(unknown_index)?;
-    let kind = registry.index(keyword)?;
-    let volatile = store.capabilities().volatile;
-    let stored = Arc::new(StoredNodes::new(store.clone(), 0));
-    let nodes: Arc<dyn NodeSource> = if volatile { Arc::new(NoNodes) } else { Arc::clone(&stored) as _ };
+    let kind = registry.index(config.index_kind().ok_or_else(unknown_index)?)?;
+    let nodes: Arc<dyn NodeSource> = Arc::new(NoNodes);
     let settings = Settings {
         keep_history: config.keeps_history(),
         flexibility: config.flexibility(),
         attribute_refs: config.has_attribute_refs(),
     };
-    let snapshot = Snapshot::empty(settings, kind.as_ref(), &config.index_settings(), &nodes)?;
-    if volatile {
-        let name = open_name(registry, &config)?;
-        return registry.memory().create(name, config, Db::new(Arc::new(snapshot)));
+    let empty = Snapshot::empty(settings, kind.as_ref(), &config.index_settings(), &nodes)?;
+    let db = Db::new(Arc::new(empty));
+    let Some(initial) = initial else { return Ok(db) };
+    let made = initial.into_tx_data().and_then(|data| transact(&db, data, system_clock()));
+    Ok(made.map_err(|error| error.context(":initial-tx"))?.report.db_after)
+}
+
+fn create_in(registry: &Registry, config: &Config, store: &Store, db: Db) -> Result<()> {
+    let config = registry.complete(config)?;
+    let keyword = config.index_kind().ok_or_else(unknown_index)?;
+    if store.capabilities().volatile {
+        return registry.memory().create(open_name(registry, &config)?, config, db);
     }
+    let nodes = Arc::new(StoredNodes::new(store.clone(), 0));
     let provenance =
         Provenance { config: config.to_form().to_string(), index: keyword, index_settings: config.index_settings() };
-    commit::create(&stored, config.branch_name(), &snapshot, &provenance, system_clock())
+    commit::create(&nodes, config.branch_name(), db.snapshot(), &provenance, system_clock())
 }
 
 /// [`connect`] with the kinds of a registry.
