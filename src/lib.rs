@@ -67,6 +67,7 @@ pub use schema::{
     Attribute, Cardinality, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin,
 };
 pub use transact::{EntityMap, Given, IntoTxData, Op, Subject, TempId, TxData, TxReport, with};
+pub use transact::{Entity as EntityMap, Given, IntoTxData, Op, Subject, TempId, TxData, TxReport, with};
 
 #[cfg(any(test, feature = "testing"))]
 pub use db::testing as db_testing;
