@@ -61,7 +61,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use pull::{pull, pull_as};
 pub use query::aggregate::{Aggregate, Aggregates, State};
 pub use query::builtin::{Argument, Function, FunctionBody, Functions, truthy};
-pub use query::{Explanation, Input, IntoInputs, IntoQuery, Output, Query, QueryOptions, Shape, explain, q, q_with};
+pub use query::{Explanation, Input, IntoInputs, IntoQuery, Output, Prepared, Query, QueryOptions, Shape, explain, prepare, q, q_with};
 pub use registry::{Access, BackendKind, Registry};
 pub use schema::{
     Attribute, Cardinality, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin,

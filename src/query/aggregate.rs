@@ -4,7 +4,7 @@
 //! sums of doubles are compensated (Neumaier). `avg`, `median`, `variance` and `stddev` are always doubles; variance is
 //! that of the population. `docs/functions.md` lists them all.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 use num_bigint::BigInt;
 
-use crate::datom::{Value, ValueRef};
+use crate::datom::{Value, ValueKind, ValueRef};
 use crate::edn::Symbol;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -35,6 +35,15 @@ pub trait State: Send {
     /// # Errors
     /// `Query`, code `:query/type`, for a value that the aggregate cannot take.
     fn add(&mut self, value: &ValueRef<'_>) -> Result<()>;
+
+    /// Takes in many values of one kind that is inline, told by their cells (see `ValueRef::cell`). What comes out in the
+    /// end is the same as after so many calls of [`add`](Self::add).
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    fn add_cells(&mut self, kind: ValueKind, cells: &[u64]) -> Result<()> {
+        cells.iter().filter_map(|cell| ValueRef::from_cell(kind, *cell)).try_for_each(|value| self.add(&value))
+    }
 
     /// The result.
     ///
@@ -190,6 +199,11 @@ impl State for Counted {
         Ok(())
     }
 
+    fn add_cells(&mut self, _: ValueKind, cells: &[u64]) -> Result<()> {
+        self.0 += cells.len() as i64;
+        Ok(())
+    }
+
     fn finish(self: Box<Self>) -> Result<Value> {
         Ok(Value::Long(self.0))
     }
@@ -231,6 +245,20 @@ struct Total {
 }
 
 impl Total {
+    fn add_cells(&mut self, name: &str, kind: ValueKind, cells: &[u64]) -> Result<()> {
+        match kind {
+            ValueKind::Long | ValueKind::Ref => {
+                self.longs += cells.iter().map(|cell| i128::from(*cell as i64)).sum::<i128>();
+            }
+            ValueKind::Double => cells.iter().for_each(|cell| self.add_double(f64::from_bits(*cell))),
+            _ => {
+                let mut values = cells.iter().filter_map(|cell| ValueRef::from_cell(kind, *cell));
+                values.try_for_each(|value| self.add(name, &value))?;
+            }
+        }
+        Ok(())
+    }
+
     fn add(&mut self, name: &str, value: &ValueRef<'_>) -> Result<()> {
         match value {
             // 2^64 longs fit an i128.
@@ -286,6 +314,10 @@ impl State for Sum {
         self.total.add(self.name, value)
     }
 
+    fn add_cells(&mut self, kind: ValueKind, cells: &[u64]) -> Result<()> {
+        self.total.add_cells(self.name, kind, cells)
+    }
+
     fn finish(self: Box<Self>) -> Result<Value> {
         Ok(self.total.finish(self.name)?.into_value())
     }
@@ -319,6 +351,11 @@ impl State for Average {
         self.total.add("avg", value)
     }
 
+    fn add_cells(&mut self, kind: ValueKind, cells: &[u64]) -> Result<()> {
+        self.count += cells.len() as u64;
+        self.total.add_cells("avg", kind, cells)
+    }
+
     fn finish(mut self: Box<Self>) -> Result<Value> {
         if self.count == 0 {
             return Ok(Value::Nil);
@@ -339,9 +376,23 @@ impl State for Min {
         Ok(())
     }
 
+    fn add_cells(&mut self, kind: ValueKind, cells: &[u64]) -> Result<()> {
+        extreme_cell(kind, cells, Ordering::is_lt).map_or(Ok(()), |value| self.add(&value))
+    }
+
     fn finish(self: Box<Self>) -> Result<Value> {
         Ok(self.0.unwrap_or(Value::Nil))
     }
+}
+
+/// The least or greatest of many values, as the order of values has it.
+fn extreme_cell(kind: ValueKind, cells: &[u64], wins: fn(Ordering) -> bool) -> Option<ValueRef<'static>> {
+    if matches!(kind, ValueKind::Long | ValueKind::Instant) {
+        let best = cells.iter().map(|cell| *cell as i64).reduce(|a, b| if wins(b.cmp(&a)) { b } else { a })?;
+        return ValueRef::from_cell(kind, best as u64);
+    }
+    let values = cells.iter().filter_map(|cell| ValueRef::from_cell(kind, *cell));
+    values.reduce(|a, b| if wins(crate::datom::compare(&b, &a)) { b } else { a })
 }
 
 struct Max(Option<Value>);
@@ -353,6 +404,10 @@ impl State for Max {
             self.0 = Some(value.to_value());
         }
         Ok(())
+    }
+
+    fn add_cells(&mut self, kind: ValueKind, cells: &[u64]) -> Result<()> {
+        extreme_cell(kind, cells, Ordering::is_gt).map_or(Ok(()), |value| self.add(&value))
     }
 
     fn finish(self: Box<Self>) -> Result<Value> {

@@ -137,7 +137,6 @@ pub(super) struct ReturnMap {
 pub(super) struct OrderKey {
     pub column: OrderColumn,
     pub descending: bool,
-    pub span: Span,
 }
 
 #[derive(Debug, Clone)]

@@ -83,6 +83,15 @@ pub(super) enum Kind {
     Or { branches: Vec<Vec<Clause>>, required: Vec<Var> },
     /// A rule that is answered from a table: its place in [`Program::rules`].
     Rule { rule: usize, args: Vec<Term> },
+    /// Rows of a table of the rules that are being solved; the `required` arguments are known before.
+    Table { table: TableRef, args: Vec<Term>, required: Vec<bool> },
+}
+
+/// What a table holds of a rule: the arguments that were asked for, or the answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TableRef {
+    Demand(usize),
+    Answers(usize),
 }
 
 /// A call of a function, or a predicate.
@@ -145,7 +154,6 @@ pub(super) struct Branch {
 #[derive(Debug)]
 pub(super) struct Rule {
     pub name: Symbol,
-    pub source: Option<usize>,
     /// Rules with one number recur through each other.
     pub component: usize,
     pub branches: Vec<Branch>,

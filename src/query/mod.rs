@@ -13,6 +13,7 @@ mod options;
 mod output;
 mod parse;
 mod plan;
+mod prepared;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ mod tests;
 pub use input::{Input, IntoInputs, IntoQuery};
 pub use options::QueryOptions;
 pub use output::{Output, Shape};
+pub use prepared::{Prepared, prepare};
 
 use std::sync::{Arc, OnceLock};
 
@@ -63,6 +65,15 @@ impl Query {
 }
 
 /// Answers a query.
+///
+/// ```
+/// use treering::{Value, inputs, q};
+/// let pairs = vec![vec![Value::from("Ivan"), Value::Long(15)], vec![Value::from("Petr"), Value::Long(22)]];
+/// let found = q("[:find ?n ?a :in [[?n ?a]] ?least :where [(< ?least ?a)]]", inputs![pairs, 20])?;
+/// let rows: Vec<(String, i64)> = found.try_into()?;
+/// assert_eq!(rows, [("Petr".to_owned(), 22)]);
+/// # Ok::<(), treering::Error>(())
+/// ```
 ///
 /// # Errors
 /// `Syntax` for text that is no query; `Query` for one that cannot be answered; those of reading the store.
@@ -109,10 +120,16 @@ fn evaluate(query: &Query, inputs: &[Input], options: &QueryOptions, depth: usiz
     let functions = options.functions.as_ref().unwrap_or(&standard().0);
     let aggregates = options.aggregates.as_ref().unwrap_or(&standard().1);
     let program = analyzed(query, inputs, functions, aggregates)?;
+    evaluate_program(&program, inputs, options, depth)
+}
+
+fn evaluate_program(program: &Program, inputs: &[Input], options: &QueryOptions, depth: usize) -> Result<Output> {
+    let functions = options.functions.as_ref().unwrap_or(&standard().0);
+    let aggregates = options.aggregates.as_ref().unwrap_or(&standard().1);
     // A function may fail for a row that another clause would have dropped: then those clauses go first.
-    match attempt(&program, inputs, functions, aggregates, options, depth, false) {
+    match attempt(program, inputs, functions, aggregates, options, depth, false) {
         Err((_, true)) => {
-            attempt(&program, inputs, functions, aggregates, options, depth, true).map_err(|(error, _)| error)
+            attempt(program, inputs, functions, aggregates, options, depth, true).map_err(|(error, _)| error)
         }
         other => other.map_err(|(error, _)| error),
     }
@@ -134,7 +151,7 @@ fn attempt(
     let planner = Planner::new(&run, late);
     let wanted = find::wanted(program);
     let plan = planned(&planner, &wanted).map_err(plain)?;
-    let mut cx = Exec { run: &run, heap, budget: Budget::new(options), call_failed: false };
+    let mut cx = Exec { run: &run, heap, budget: Budget::new(options), solving: Vec::new(), call_failed: false };
     let pipeline = operator::build(&plan, Some(&wanted), &mut cx).map_err(plain)?;
     let result = find::finish(pipeline, &wanted, plan.distinct, &mut cx);
     result.map_err(|error| (error, cx.call_failed))

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use super::ast::FindShape;
 use super::operator::{Batch, Heap};
+use serde::de::DeserializeOwned;
+
 use crate::datom::Value;
 use crate::edn::Form;
+use crate::error::{Error, Result};
 
 /// The shape of a result.
 #[non_exhaustive]
@@ -123,8 +126,39 @@ impl Output {
         }
     }
 
+    /// The rows as a Rust type: a tuple or a struct of its columns; the values of a collection or a scalar by themselves; a
+    /// struct or a map for `:keys` and `:strs`.
+    ///
+    /// # Errors
+    /// `Argument`, for values that the type cannot hold.
+    pub fn rows_as<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
+        let one = |mut row: Vec<Value>| match (&self.keys, self.find) {
+            (Some(keys), _) => Value::Map(keys.iter().cloned().zip(row).collect()),
+            (None, FindShape::Collection | FindShape::Scalar) => row.pop().unwrap_or(Value::Nil),
+            _ => Value::from(row),
+        };
+        self.rows().map(|row| crate::typed::from_value(one(row))).collect()
+    }
+
+    /// The whole result as a Rust type: `Option<i64>` for a scalar, `Vec<(String, i64)>` for a relation.
+    ///
+    /// # Errors
+    /// `Argument`, for values that the type cannot hold.
+    pub fn value_as<T: DeserializeOwned>(&self) -> Result<T> {
+        crate::typed::from_value(self.to_value())
+    }
+
     /// The result as EDN.
     pub fn to_form(&self) -> Form {
         self.to_value().to_form()
+    }
+}
+
+/// The rows, as [`Output::rows_as`] makes them.
+impl<T: DeserializeOwned> TryFrom<Output> for Vec<T> {
+    type Error = Error;
+
+    fn try_from(output: Output) -> Result<Vec<T>> {
+        output.rows_as()
     }
 }

@@ -90,7 +90,7 @@ impl<'a> Analyzer<'a> {
         // Bodies of tabled rules may call further ones.
         while let Some((name, source)) = self.tabled.get(rules.len()).copied() {
             let branches = self.rule_branches(name, source)?;
-            rules.push(Rule { name, source, component: self.rules.component(name), branches });
+            rules.push(Rule { name, component: self.rules.component(name), branches });
         }
         Ok(Program {
             vars: std::mem::take(&mut self.vars),

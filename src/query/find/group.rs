@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{aggregate_name, term_column};
-use crate::datom::Value;
+use crate::datom::{Value, ValueKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::aggregate::{Aggregate, State};
 use crate::query::logic::{AggregateName, Element, Term, Var};
@@ -16,6 +16,40 @@ struct Fold {
     of: Term,
     /// One for each group.
     states: Vec<Box<dyn State>>,
+}
+
+impl Fold {
+    /// Takes in a column, the cells of each group together.
+    fn add_cells(&mut self, kind: ValueKind, cells: &[u64], groups: &[u32]) -> Result<()> {
+        if let [only] = self.states.as_mut_slice() {
+            return only.add_cells(kind, cells);
+        }
+        if self.states.len() > cells.len() {
+            for (cell, group) in cells.iter().zip(groups) {
+                self.states[*group as usize].add_cells(kind, std::slice::from_ref(cell))?;
+            }
+            return Ok(());
+        }
+        let mut starts = vec![0_usize; self.states.len() + 1];
+        groups.iter().for_each(|group| starts[*group as usize + 1] += 1);
+        for group in 1..starts.len() {
+            starts[group] += starts[group - 1];
+        }
+        let mut sorted = vec![0; cells.len()];
+        let mut places = starts.clone();
+        for (cell, group) in cells.iter().zip(groups) {
+            let place = &mut places[*group as usize];
+            sorted[*place] = *cell;
+            *place += 1;
+        }
+        for (group, state) in self.states.iter_mut().enumerate() {
+            let own = &sorted[starts[group]..starts[group + 1]];
+            if !own.is_empty() {
+                state.add_cells(kind, own)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The groups seen so far: those that agree in all elements of `:find` that are no aggregates.
@@ -84,9 +118,14 @@ impl Groups {
                 fold.states.push(fold.aggregate.state(&fold.args)?);
             }
             let column = term_column(fold.of, batch, layout, cx)?;
-            for (row, group) in groups.iter().enumerate() {
-                let value = cx.heap.get(column.kind_at(row), column.cells()[row]);
-                fold.states[*group as usize].add(&value)?;
+            match column.kind().filter(|kind| kind.is_inline()) {
+                Some(kind) => fold.add_cells(kind, column.cells(), &groups)?,
+                None => {
+                    for (row, group) in groups.iter().enumerate() {
+                        let value = cx.heap.get(column.kind_at(row), column.cells()[row]);
+                        fold.states[*group as usize].add(&value)?;
+                    }
+                }
             }
         }
         Ok(())

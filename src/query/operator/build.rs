@@ -9,6 +9,8 @@ use super::not::NotOp;
 use super::or::OrOp;
 use super::pipeline::Pipeline;
 use super::rows::RowsOp;
+use super::rule::RuleOp;
+use super::table::TableOp;
 use super::{Batch, Exec, Operator};
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::logic::Var;
@@ -39,11 +41,12 @@ pub(in crate::query) fn build<'q>(plan: &'q Plan, out: Option<&[Var]>, cx: &mut 
                 Box::new(JoinOp::new(right, keys, *exists, *build_left, layout, next, cx)?)
             }
             Op::Rows(rows) => Box::new(RowsOp::new(rows, next, cx)?),
-            Op::Call { call, .. } => Box::new(CallOp::new(call, &step.place, layout, next, cx)?),
+            Op::Call { call } => Box::new(CallOp::new(call, &step.place, layout, next, cx)?),
             Op::Equal { a, b, copy } => Box::new(EqualOp::new(a, b, *copy, layout, next, cx)?),
             Op::Not { body } => Box::new(NotOp::new(body, layout, next, cx)?),
             Op::Or { branches } => Box::new(OrOp::new(branches, layout, next, cx)?),
-            Op::Rule(_) => return Err(Error::new(ErrorKind::Query, "query/rule-unknown", "recursive rules")),
+            Op::Rule(call) => Box::new(RuleOp::new(call, layout, next, cx)?),
+            Op::Table(call) => Box::new(TableOp::new(call, layout, next, cx)?),
             Op::Distinct => Box::new(DistinctOp::new(next.len())),
         });
         layout = next;

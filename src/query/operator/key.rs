@@ -58,10 +58,6 @@ impl KeyColumn {
         self.0.kind_at(row)
     }
 
-    pub fn append(&mut self, other: &KeyColumn) {
-        self.0.append(&other.0);
-    }
-
     #[inline]
     pub fn push_from(&mut self, other: &KeyColumn, row: usize) {
         self.0.push(other.kind_at(row), other.cell(row));

@@ -13,14 +13,17 @@ mod not;
 mod or;
 mod pipeline;
 mod rows;
+mod rule;
+mod table;
 mod vector;
 
 pub(super) use batch::{Batch, Column};
 pub(super) use build::build;
 pub(super) use distinct::unseen;
 pub(super) use heap::Heap;
-pub(super) use key::{KeyColumn, RowIndex, RowSet, equality_kind};
+pub(super) use key::{KeyColumn, RowSet, equality_kind};
 pub(super) use pipeline::Pipeline;
+pub(super) use table::Table;
 
 use super::options::Budget;
 use super::run::Run;
@@ -32,6 +35,8 @@ pub(super) struct Exec<'q> {
     pub run: &'q Run<'q>,
     pub heap: Heap,
     pub budget: Budget,
+    /// The tables of the components of rules that are being solved, the innermost last.
+    pub solving: Vec<Vec<Table>>,
     /// Whether the error that ended the run came from a function that the query called.
     pub call_failed: bool,
 }

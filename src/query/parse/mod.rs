@@ -311,5 +311,5 @@ fn order_key(parser: &Parser<'_>, form: &Form, find: &[FindElement]) -> Result<O
             OrderColumn::Var(name)
         }
     };
-    Ok(OrderKey { column, descending: false, span: form.span })
+    Ok(OrderKey { column, descending: false })
 }

@@ -27,8 +27,8 @@ pub(in crate::query) fn explain_plan(plan: &Plan, program: &Program, indent: usi
                 format!("{kind} on [{}]{side}", keys.join(" "))
             }
             Op::Rows(rows) => format!("rows of input {}", rows.relation),
-            Op::Call { call, .. } if call.binding.is_some() => format!("call {}", call.name),
-            Op::Call { call, .. } => format!("filter {}", call.name),
+            Op::Call { call } if call.binding.is_some() => format!("call {}", call.name),
+            Op::Call { call } => format!("filter {}", call.name),
             Op::Equal { copy, .. } => (if *copy { "copy" } else { "filter equal" }).to_owned(),
             Op::Not { .. } => "not".to_owned(),
             Op::Or { branches } => format!("or, {} branches", branches.len()),
@@ -37,6 +37,7 @@ pub(in crate::query) fn explain_plan(plan: &Plan, program: &Program, indent: usi
                 let rule = &program.rules[call.rule];
                 format!("rule {}, {bound} of {} arguments bound", rule.name, call.args.len())
             }
+            Op::Table(call) => format!("table {:?}", call.table),
             Op::Distinct => "distinct".to_owned(),
         };
         let _ = writeln!(
@@ -55,6 +56,13 @@ pub(in crate::query) fn explain_plan(plan: &Plan, program: &Program, indent: usi
                     explain_plan(branch, program, indent + 2, out);
                 }
             }
+            Op::Rule(call) => {
+                for variant in &call.component.variants {
+                    let from = format!("{:?}", variant.from).to_lowercase();
+                    let _ = writeln!(out, "{pad}  table {} from new {from}", variant.table);
+                    explain_plan(&variant.plan, program, indent + 2, out);
+                }
+            }
             _ => {}
         }
     }
@@ -68,10 +76,5 @@ fn describe_lookup(lookup: &Lookup) -> String {
         (true, false) => "seek",
     };
     let range = if lookup.range.is_all() { "" } else { ", range of values" };
-    format!("{verb} {:?}{range}", lookup.order)
-        .to_uppercase()
-        .replace("SCAN", "scan")
-        .replace("CHECK", "check")
-        .replace("SEEK", "seek")
-        .replace("RANGE OF VALUES", "range of values")
+    format!("{verb} {}{range}", format!("{:?}", lookup.order).to_uppercase())
 }

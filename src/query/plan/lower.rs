@@ -1,14 +1,15 @@
 //! From an order to steps: columns that nobody needs any more are dropped, rows that repeat for nothing are merged.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use super::estimate::{estimate, scan_order};
 use super::facts::Facts;
 use super::order::{Choice, Facet, Known, Method, State};
 use super::shape::shape;
-use super::{A, E, Lookup, OP, Op, Operand, Part, Plan, Rows, RuleArg, RuleCall, Step, TX, V, ValueRange, is_single};
+use super::{A, E, Lookup, OP, Op, Operand, Part, Plan, Rows, RuleArg, RuleCall, Step, TX, TableCall, V, ValueRange, is_single};
 use crate::datom::{Order, Value, ValueKind};
 use crate::db::{Db, Mode};
 use crate::error::Result;
@@ -19,6 +20,9 @@ use crate::query::run::{Run, Source};
 /// The number of a row of the batch that a `not` looks at, as a column.
 pub(in crate::query) const ROW: Var = Var::MAX;
 
+/// Deepest chain of components of rules that is looked at.
+const MAX_CHECKED: usize = 40;
+
 /// Makes plans for one run.
 pub(in crate::query) struct Planner<'r> {
     pub run: &'r Run<'r>,
@@ -27,7 +31,13 @@ pub(in crate::query) struct Planner<'r> {
     /// Variables of inputs that hold idents or lookup refs: only a seek resolves these.
     pub waits_for: HashSet<Var>,
     /// Warnings, for explain.
-    pub warnings: std::cell::RefCell<Vec<String>>,
+    pub warnings: RefCell<Vec<String>>,
+    /// How many components of rules are being planned inside one another.
+    pub depth: Cell<usize>,
+    /// The components of rules that are being looked at.
+    checking: RefCell<Vec<usize>>,
+    /// Which rules can run with which arguments known.
+    checked: RefCell<HashMap<(usize, Vec<bool>), bool>>,
 }
 
 /// Plans a conjunction whose input has the columns `input` and about so many rows; `needed` are the columns wanted.
@@ -85,33 +95,35 @@ impl<'r> Planner<'r> {
             })
         };
         waits_for.retain(entity_or_ref);
-        Planner { run, late, waits_for, warnings: std::cell::RefCell::default() }
+        Planner {
+            run,
+            late,
+            waits_for,
+            warnings: RefCell::default(),
+            depth: Cell::new(0),
+            checking: RefCell::default(),
+            checked: RefCell::default(),
+        }
     }
 
+    /// Whether a rule can be asked with these arguments known. Calls of a rule that is being looked at are taken to run;
+    /// if that was wrong, planning the rule says so.
     pub(super) fn rule_can_run(&self, rule: usize, known: Vec<bool>) -> bool {
-        let rule = &self.run.program.rules[rule];
-        rule.branches.iter().all(|branch| {
+        let component = self.run.program.rules[rule].component;
+        if self.checking.borrow().contains(&component) || self.checking.borrow().len() > MAX_CHECKED {
+            return true;
+        }
+        if let Some(runs) = self.checked.borrow().get(&(rule, known.clone())) {
+            return *runs;
+        }
+        self.checking.borrow_mut().push(component);
+        let runs = self.run.program.rules[rule].branches.iter().all(|branch| {
             let bound = branch.head.iter().zip(&known).filter(|(_, known)| **known).map(|(var, _)| *var).collect();
-            // Calls of rules of the same component are taken to run: what they bind is their arguments.
-            let outer: Vec<Clause> = branch
-                .body
-                .iter()
-                .filter(|clause| !matches!(&clause.kind, Kind::Rule { rule: other, .. } if self.run.program.rules[*other].component == rule.component))
-                .cloned()
-                .collect();
-            let recursive = outer.len() < branch.body.len();
-            let mut bound: HashSet<Var> = bound;
-            if recursive {
-                for clause in &branch.body {
-                    if matches!(clause.kind, Kind::Rule { .. }) {
-                        clause_vars(&clause.kind, &mut |var| {
-                            bound.insert(var);
-                        });
-                    }
-                }
-            }
-            self.can_order(&outer, bound)
-        })
+            self.can_order(&branch.body, bound)
+        });
+        self.checking.borrow_mut().pop();
+        self.checked.borrow_mut().insert((rule, known), runs);
+        runs
     }
 
     pub(super) fn facets(&self, clauses: &[Clause]) -> Result<Vec<Facet>> {
@@ -287,7 +299,7 @@ impl<'r> Planner<'r> {
                 if !single {
                     facts.repeats();
                 }
-                Op::Call { call: Arc::clone(call), deferred: self.late }
+                Op::Call { call: Arc::clone(call) }
             }
             (Kind::Equal(a, b), _) => {
                 let known = |term: &Term| term.var().is_none_or(|var| layout.contains(&var));
@@ -318,28 +330,27 @@ impl<'r> Planner<'r> {
             }
             (Kind::Rule { rule, args }, _) => {
                 facts.repeats();
-                let mut seen: Vec<Var> = Vec::new();
-                let mut bound = Vec::with_capacity(args.len());
-                let args = args
-                    .iter()
-                    .map(|term| {
-                        let arg = match term {
-                            Term::Any => RuleArg::Any,
-                            Term::Const(c) => RuleArg::Known(Operand::Const(self.run.constants[*c].clone())),
-                            Term::Var(var) if layout.contains(var) => RuleArg::Known(Operand::Var(*var)),
-                            Term::Var(var) => {
-                                seen.push(*var);
-                                RuleArg::Out(*var)
-                            }
-                        };
-                        bound.push(matches!(arg, RuleArg::Known(_)));
-                        arg
-                    })
-                    .collect();
-                Op::Rule(RuleCall { rule: *rule, args, bound })
+                let args = self.rule_args(args, layout);
+                let known = args.iter().map(|arg| matches!(arg, RuleArg::Known(_))).collect();
+                Op::Rule(RuleCall { rule: *rule, component: self.component(*rule, known)?, args })
+            }
+            (Kind::Table { table, args, required }, _) => {
+                facts.repeats();
+                Op::Table(TableCall { table: *table, args: self.rule_args(args, layout), required: required.clone() })
             }
             _ => Op::Nothing("a clause of no kind".to_owned()),
         })
+    }
+
+    /// Arguments of a rule or a table: known before, or to be found.
+    pub(super) fn rule_args(&self, args: &[Term], layout: &[Var]) -> Vec<RuleArg> {
+        let arg = |term: &Term| match term {
+            Term::Any => RuleArg::Any,
+            Term::Const(c) => RuleArg::Known(Operand::Const(self.run.constants[*c].clone())),
+            Term::Var(var) if layout.contains(var) => RuleArg::Known(Operand::Var(*var)),
+            Term::Var(var) => RuleArg::Out(*var),
+        };
+        args.iter().map(arg).collect()
     }
 
     #[expect(clippy::too_many_arguments, reason = "one step of a plan in the making")]

@@ -5,16 +5,17 @@ mod explain;
 mod facts;
 mod lower;
 mod order;
+mod rules;
 mod shape;
 
 pub(super) use estimate::cuts;
-pub(super) use explain::explain_plan;
 pub(super) use lower::{Planner, ROW, plan_body};
 pub(super) use shape::{resolve_entity, resolve_value};
+pub(super) use explain::explain_plan;
 
 use std::sync::Arc;
 
-use super::logic::{Arg, Bind, Call, Place, Var};
+use super::logic::{Arg, Bind, Call, Place, TableRef, Var};
 use crate::datom::{Order, Value};
 
 /// Steps from left to right; each extends, narrows or spreads the rows of the one before.
@@ -52,31 +53,17 @@ pub(super) enum Op {
     Nothing(String),
     Lookup(Lookup),
     /// All pairs that agree in the keys; without keys all pairs.
-    Join {
-        right: Plan,
-        keys: Vec<Var>,
-        exists: bool,
-        build_left: bool,
-    },
+    Join { right: Plan, keys: Vec<Var>, exists: bool, build_left: bool },
     /// Rows of a collection, filtered and renamed.
     Rows(Rows),
-    Call {
-        call: Arc<Call>,
-        deferred: bool,
-    },
+    Call { call: Arc<Call> },
     /// Both variables, or a variable and a constant, are equal; or the second becomes a copy of the first.
-    Equal {
-        a: Operand,
-        b: Operand,
-        copy: bool,
-    },
-    Not {
-        body: Plan,
-    },
-    Or {
-        branches: Vec<Plan>,
-    },
+    Equal { a: Operand, b: Operand, copy: bool },
+    Not { body: Plan },
+    Or { branches: Vec<Plan> },
     Rule(RuleCall),
+    /// Rows of a table of the rules that are being solved.
+    Table(TableCall),
     /// Keeps one of equal rows.
     Distinct,
 }
@@ -140,13 +127,49 @@ pub(super) struct Rows {
     pub parts: Vec<Part>,
 }
 
-/// A call of a tabled rule.
-#[derive(Debug, Clone)]
+/// A call of a tabled rule: what is asked, and how its tables are filled.
+#[derive(Debug)]
 pub(super) struct RuleCall {
     pub rule: usize,
+    pub component: Component,
     pub args: Vec<RuleArg>,
-    /// Which arguments are known before the call.
-    pub bound: Vec<bool>,
+}
+
+/// A join with a table. Asking for answers adds to the demand.
+#[derive(Debug)]
+pub(super) struct TableCall {
+    pub table: TableRef,
+    pub args: Vec<RuleArg>,
+    /// Which arguments the table is asked by.
+    pub required: Vec<bool>,
+}
+
+/// Rules that recur through each other, planned: a table for each way in which one is asked. The first is the one that
+/// is called from outside.
+#[derive(Debug)]
+pub(super) struct Component {
+    pub tables: Vec<TablePlan>,
+    pub variants: Vec<Variant>,
+}
+
+/// A rule, asked with some arguments known.
+#[derive(Debug)]
+pub(super) struct TablePlan {
+    pub rule: usize,
+    pub known: Vec<bool>,
+}
+
+/// One way to new answers: a branch of a rule, starting from what is new in one table.
+#[derive(Debug)]
+pub(super) struct Variant {
+    /// The table that gets the answers.
+    pub table: usize,
+    pub from: TableRef,
+    /// What the columns of `from` are to the plan.
+    pub args: Vec<RuleArg>,
+    pub plan: Plan,
+    /// The columns of an answer.
+    pub head: Vec<Var>,
 }
 
 /// An argument of a rule: a column on the left or a constant, a new column, or nothing that counts.

@@ -192,6 +192,9 @@ impl Planner<'_> {
                 required.iter().all(|var| bound.contains(var))
                     && branches.iter().all(|branch| self.can_order(branch, bound.clone()))
             }
+            Kind::Table { args, required, .. } => args.iter().zip(required).all(|(term, required)| {
+                !required || term.var().is_none_or(|var| bound.contains(&var))
+            }),
             Kind::Rule { rule, args } => {
                 let required = self.run.program.rules[*rule].branches.first().map_or(0, |b| b.required);
                 let known = |term: &Term| match term {
@@ -224,7 +227,7 @@ impl Planner<'_> {
         true
     }
 
-    fn binds(&self, kind: &Kind, bound: &mut HashSet<Var>) {
+    pub(super) fn binds(&self, kind: &Kind, bound: &mut HashSet<Var>) {
         if let Kind::Input { input } = kind {
             bound.extend(self.run.program.input_rows[*input].vars.iter().copied());
         }
@@ -309,14 +312,14 @@ impl Planner<'_> {
                 next.narrow(rows);
                 (Method::Plain, next, shares)
             }
-            (Kind::Rule { args, .. }, _) => {
+            (Kind::Rule { args, .. } | Kind::Table { args, .. }, _) => {
                 let known = |term: &Term| match term {
                     Term::Any => false,
                     Term::Var(var) => state.bound.contains(var),
                     Term::Const(_) => true,
                 };
                 let free = args.iter().filter(|term| !known(term)).count();
-                let per_row = if free == args.len() { 1e6 } else { 20_f64.powi(free as i32) };
+                let per_row = if free == args.len() && free > 0 { 1e6 } else { 20_f64.powi(free as i32) };
                 let rows = if free == 0 { state.rows * 0.5 } else { state.rows * per_row };
                 next.cost += rows * 10.0;
                 for var in args.iter().filter_map(|term| term.var()) {

@@ -1,0 +1,68 @@
+//! Queries that are run again and again.
+
+use std::sync::Arc;
+
+use super::analyze::{RuleBook, analyze};
+use super::ast::InElement;
+use super::input::{IntoInputs, IntoQuery};
+use super::logic::Program;
+use super::options::QueryOptions;
+use super::output::Output;
+use super::{Query, evaluate, evaluate_program, standard};
+use crate::error::Result;
+
+/// A query that is parsed, and analyzed once and for all unless it takes rules. The order of its clauses is chosen at
+/// each run, for the inputs of that run. It can be shared between threads.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    query: Query,
+    /// `None` where the rules of a run have a say.
+    program: Option<Arc<Program>>,
+}
+
+/// Prepares a query.
+///
+/// ```
+/// use treering::{prepare, Value};
+/// let longer = prepare("[:find [?n ...] :in [?n ...] ?least :where [(count ?n) ?len] [(< ?least ?len)]]")?;
+/// let names = Value::from(vec![Value::from("Ivan"), Value::from("Bo")]);
+/// assert_eq!(longer.run((names, 3))?.to_value(), Value::from(vec![Value::from("Ivan")]));
+/// # Ok::<(), treering::Error>(())
+/// ```
+///
+/// # Errors
+/// `Syntax` for text that is no query; `Query` for one that cannot be answered.
+pub fn prepare(query: impl IntoQuery) -> Result<Prepared> {
+    let query = query.into_query()?;
+    let takes_rules = query.ast.inputs.iter().any(|element| matches!(element, InElement::Rules(_)));
+    let (functions, aggregates) = standard();
+    let program = if takes_rules {
+        None
+    } else {
+        Some(Arc::new(analyze(&query.ast, &RuleBook::default(), functions, aggregates)?))
+    };
+    Ok(Prepared { query, program })
+}
+
+impl Prepared {
+    /// Answers the query for these inputs.
+    ///
+    /// # Errors
+    /// As [`q`](super::q).
+    pub fn run(&self, inputs: impl IntoInputs) -> Result<Output> {
+        self.run_with(inputs, &QueryOptions::default())
+    }
+
+    /// Answers the query for these inputs, within the bounds of `options`. Functions of the options do not count where
+    /// the query was analyzed before.
+    ///
+    /// # Errors
+    /// As [`q_with`](super::q_with).
+    pub fn run_with(&self, inputs: impl IntoInputs, options: &QueryOptions) -> Result<Output> {
+        let inputs = inputs.into_inputs();
+        match &self.program {
+            Some(program) => evaluate_program(program, &inputs, options, 0),
+            None => evaluate(&self.query, &inputs, options, 0),
+        }
+    }
+}
