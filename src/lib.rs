@@ -61,13 +61,15 @@ pub use error::{Error, ErrorKind, Result};
 pub use pull::{pull, pull_as};
 pub use query::aggregate::{Aggregate, Aggregates, State};
 pub use query::builtin::{Argument, Function, FunctionBody, Functions, truthy};
-pub use query::{Explanation, Input, IntoInputs, IntoQuery, Output, Prepared, Query, QueryOptions, Shape, explain, prepare, q, q_with};
+pub use query::{
+    Explanation, Input, IntoInputs, IntoQuery, Output, Prepared, Query, QueryOptions, Shape, explain, prepare, q,
+    q_with,
+};
 pub use registry::{Access, BackendKind, Registry};
 pub use schema::{
     Attribute, Cardinality, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin,
 };
 pub use transact::{EntityMap, Given, IntoTxData, Op, Subject, TempId, TxData, TxReport, with};
-pub use transact::{Entity as EntityMap, Given, IntoTxData, Op, Subject, TempId, TxData, TxReport, with};
 
 #[cfg(any(test, feature = "testing"))]
 pub use db::testing as db_testing;

@@ -61,12 +61,15 @@ impl Budget {
         }
     }
 
-    /// Called once for each batch, with the rows that it has.
-    pub fn check(&mut self, rows: usize) -> Result<()> {
+    /// Called once for each batch, with the rows that it has and the bytes of leaves and dictionary that are held.
+    pub fn check(&mut self, rows: usize, heap: usize) -> Result<()> {
         self.rows = self.rows.saturating_add(rows as u64);
         if self.rows > self.max_rows {
             let message = format!("the query went through more than {} rows, its limit", self.max_rows);
             return Err(Error::new(ErrorKind::Limit, "query/limit", message));
+        }
+        if self.bytes.saturating_add(heap as u64) > self.max_bytes {
+            return Err(self.too_many_bytes());
         }
         if self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
             return Err(Error::new(ErrorKind::Limit, "query/cancelled", "the query was cancelled"));
@@ -81,9 +84,13 @@ impl Budget {
     pub fn hold(&mut self, bytes: usize) -> Result<()> {
         self.bytes = self.bytes.saturating_add(bytes as u64);
         if self.bytes > self.max_bytes {
-            let message = format!("the query held more than {} bytes, its limit", self.max_bytes);
-            return Err(Error::new(ErrorKind::Limit, "query/limit", message));
+            return Err(self.too_many_bytes());
         }
         Ok(())
+    }
+
+    fn too_many_bytes(&self) -> Error {
+        let message = format!("the query held more than {} bytes, its limit", self.max_bytes);
+        Error::new(ErrorKind::Limit, "query/limit", message)
     }
 }

@@ -221,19 +221,27 @@ fn rules() {
     let right = "[[(path ?x ?y) [?x :to ?y]] [(path ?x ?y) [?x :to ?t] (path ?t ?y)]]";
     let left = "[[(path ?x ?y) [?x :to ?y]] [(path ?x ?y) (path ?x ?t) [?t :to ?y]]]";
     let both = "[[(path ?x ?y) [?x :to ?y]] [(path ?x ?y) (path ?x ?t) (path ?t ?y)]]";
-    let nested = "[[(path ?x ?y) (or [?x :to ?y] (and [?x :to ?t] (path ?t ?y)))]]"
-        .replace("(or [", "(or-join [?x ?y] [");
+    let nested =
+        "[[(path ?x ?y) (or [?x :to ?y] (and [?x :to ?t] (path ?t ?y)))]]".replace("(or [", "(or-join [?x ?y] [");
     for rules in [right, left, both, &nested] {
         finds("[:find ?y :in $ % :where (path 3 ?y)]", (&db, rules), "#{[4] [5] [6] [10]}");
         finds("[:find ?x :in $ % :where (path ?x 4)]", (&db, rules), "#{[1] [2] [3]}");
-        finds("[:find ?x ?y :in $ % :where (path ?x ?y) [?x :to ?z] [(> ?x 19)]]", (&db, rules),
-            "#{[20 20] [20 21] [21 20] [21 21]}");
+        finds(
+            "[:find ?x ?y :in $ % :where (path ?x ?y) [?x :to ?z] [(> ?x 19)]]",
+            (&db, rules),
+            "#{[20 20] [20 21] [21 20] [21 21]}",
+        );
         finds("[:find (count ?x) . :in $ % :with ?y :where (path ?x ?y)]", (&db, rules), "22");
         finds("[:find ?x :in $ % :where (path ?x ?x)]", (&db, rules), "#{[20] [21]}");
-        finds("[:find ?x :in $ % [?x ...] :where (path ?x 6)]", (&db, rules, Input::Form(read("[1 4 20]").unwrap())), "#{[1] [4]}");
+        finds(
+            "[:find ?x :in $ % [?x ...] :where (path ?x 6)]",
+            (&db, rules, Input::Form(read("[1 4 20]").unwrap())),
+            "#{[1] [4]}",
+        );
         finds("[:find ?x :in $ % :where [?x :to] (not (path ?x 6))]", (&db, rules), "#{[20] [21]}");
     }
-    let mutual = "[[(odd ?x ?y) [?x :to ?y]] [(odd ?x ?y) (even ?x ?t) [?t :to ?y]] [(even ?x ?y) (odd ?x ?t) [?t :to ?y]]]";
+    let mutual =
+        "[[(odd ?x ?y) [?x :to ?y]] [(odd ?x ?y) (even ?x ?t) [?t :to ?y]] [(even ?x ?y) (odd ?x ?t) [?t :to ?y]]]";
     finds("[:find ?y :in $ % :where (even 1 ?y)]", (&db, mutual), "#{[3] [5] [10]}".replace("[10]", "").as_str());
     finds("[:find ?y :in $ % :where (odd 1 ?y)]", (&db, mutual), "#{[2] [4] [6] [10]}");
     // Rules that do not recur are written out; a body may need what the caller binds.
@@ -241,25 +249,46 @@ fn rules() {
     finds("[:find ?y :in $ % :where (near 3 ?y)]", (&db, plain), "#{[2] [4] [10]}");
     finds("[:find ?y :in $ % :where (twice 5 ?y) (big ?y)]", (&db, plain), "#{[5]}");
     // Negation of a recursive rule in another.
-    let strata = format!("{}{}", right.trim_end_matches(']'), "] [(apart ?x ?y) [?x :to] [?y :to] (not (path ?x ?y))]]");
+    let strata =
+        format!("{}{}", right.trim_end_matches(']'), "] [(apart ?x ?y) [?x :to] [?y :to] (not (path ?x ?y))]]");
     let strata = strata.replace("(path ?t ?y)] [", "(path ?t ?y)]] [").replace("]]] [", "]] [");
-    let strata = if read(&strata).is_ok() { strata } else { format!("{} [(apart ?x ?y) [?x :to] [?y :to] (not (path ?x ?y))]]", &right[..right.len() - 1]) };
+    let strata = if read(&strata).is_ok() {
+        strata
+    } else {
+        format!("{} [(apart ?x ?y) [?x :to] [?y :to] (not (path ?x ?y))]]", &right[..right.len() - 1])
+    };
     finds("[:find ?y :in $ % :where (apart 4 ?y)]", (&db, strata.as_str()), "#{[1] [2] [3] [4] [20] [21]}");
-    refuses("[:find ?x :in $ % :where (p ?x)]", (&db, "[[(p ?x) [?x :to] (not (q ?x))] [(q ?x) [?x :to] (p ?x)]]"),
-        "query/stratification", Some((1, 19)));
+    refuses(
+        "[:find ?x :in $ % :where (p ?x)]",
+        (&db, "[[(p ?x) [?x :to] (not (q ?x))] [(q ?x) [?x :to] (p ?x)]]"),
+        "query/stratification",
+        Some((1, 19)),
+    );
     refuses("[:find ?x :in $ % :where (p ?x 1)]", (&db, "[[(p ?x) [?x :to]]]"), "query/arity", Some((1, 26)));
-    finds("[:find ?y :in $ $b % :where ($b path 1 ?y)]",
-        (&db, Input::Form(read("[[1 :to 7] [7 :to 8]]").unwrap()), right), "#{[7] [8]}");
+    finds(
+        "[:find ?y :in $ $b % :where ($b path 1 ?y)]",
+        (&db, Input::Form(read("[[1 :to 7] [7 :to 8]]").unwrap()), right),
+        "#{[7] [8]}",
+    );
     // A recursive call with an argument that grows.
-    finds("[:find ?n :in % :where (upto 5 ?n)]",
+    finds(
+        "[:find ?n :in % :where (upto 5 ?n)]",
         ("[[(upto ?x ?n) [(identity ?x) ?n]] [(upto ?x ?n) [(> ?x 0)] [(dec ?x) ?y] (upto ?y ?n)]]",),
-        "#{[0] [1] [2] [3] [4] [5]}");
+        "#{[0] [1] [2] [3] [4] [5]}",
+    );
 }
 
 #[test]
 fn order_of_clauses_does_not_matter() {
     let db = people();
-    let clauses = ["[?e :name ?n]", "[?e :age ?a]", "[?f :friend ?e]", "(not [?f :sex :female])", "[(> ?a 10)]", "(or-join [?e ?f ?t] [?f :tag ?t] [?e :tag ?t])"];
+    let clauses = [
+        "[?e :name ?n]",
+        "[?e :age ?a]",
+        "[?f :friend ?e]",
+        "(not [?f :sex :female])",
+        "[(> ?a 10)]",
+        "(or-join [?e ?f ?t] [?f :tag ?t] [?e :tag ?t])",
+    ];
     let mut found = Vec::new();
     let mut order: Vec<usize> = (0..clauses.len()).collect();
     // Every rotation, forwards and backwards.

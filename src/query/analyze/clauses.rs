@@ -207,7 +207,9 @@ pub(in crate::query) fn clause_vars(kind: &Kind, f: &mut dyn FnMut(Var)) {
         }
     };
     match kind {
-        Kind::Pattern { terms, .. } | Kind::Rule { args: terms, .. } | Kind::Table { args: terms, .. } => terms.iter().for_each(|t| term(t, f)),
+        Kind::Pattern { terms, .. } | Kind::Rule { args: terms, .. } | Kind::Table { args: terms, .. } => {
+            terms.iter().for_each(|t| term(t, f))
+        }
         Kind::Input { .. } => {}
         Kind::Call(call) => {
             for arg in &call.args {

@@ -56,7 +56,7 @@ impl<'q> Pipeline<'q> {
             let at = self.level - 1;
             match self.operators[at].poll(cx)? {
                 Some(batch) => {
-                    cx.budget.check(batch.len)?;
+                    cx.budget.check(batch.len, cx.heap.weight())?;
                     if self.level == self.operators.len() {
                         return Ok(Some(batch));
                     }

@@ -51,7 +51,8 @@ impl<'q> RuleOp<'q> {
         let level = cx.solving.len() - 1;
         loop {
             let mut quiet = true;
-            for from in (0..self.call.component.tables.len()).flat_map(|t| [TableRef::Demand(t), TableRef::Answers(t)]) {
+            for from in (0..self.call.component.tables.len()).flat_map(|t| [TableRef::Demand(t), TableRef::Answers(t)])
+            {
                 let (TableRef::Demand(table) | TableRef::Answers(table)) = from;
                 let relation = match from {
                     TableRef::Demand(_) => &mut cx.solving[level][table].demand,
@@ -146,7 +147,8 @@ fn enter(variant: &Variant, new: &Batch, cx: &mut Exec<'_>) -> Result<Batch> {
             _ => rows,
         });
     }
-    let pick = |rows: &Batch| Batch { len: rows.len, columns: first.iter().map(|(_, c)| rows.columns[*c].clone()).collect() };
+    let pick =
+        |rows: &Batch| Batch { len: rows.len, columns: first.iter().map(|(_, c)| rows.columns[*c].clone()).collect() };
     Ok(match keep {
         Some(rows) => pick(&new.gather(&rows)),
         None => pick(new),

@@ -9,7 +9,9 @@ use super::estimate::{estimate, scan_order};
 use super::facts::Facts;
 use super::order::{Choice, Facet, Known, Method, State};
 use super::shape::shape;
-use super::{A, E, Lookup, OP, Op, Operand, Part, Plan, Rows, RuleArg, RuleCall, Step, TX, TableCall, V, ValueRange, is_single};
+use super::{
+    A, E, Lookup, OP, Op, Operand, Part, Plan, Rows, RuleArg, RuleCall, Step, TX, TableCall, V, ValueRange, is_single,
+};
 use crate::datom::{Order, Value, ValueKind};
 use crate::db::{Db, Mode};
 use crate::error::Result;

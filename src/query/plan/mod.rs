@@ -9,9 +9,9 @@ mod rules;
 mod shape;
 
 pub(super) use estimate::cuts;
+pub(super) use explain::explain_plan;
 pub(super) use lower::{Planner, ROW, plan_body};
 pub(super) use shape::{resolve_entity, resolve_value};
-pub(super) use explain::explain_plan;
 
 use std::sync::Arc;
 
@@ -53,14 +53,29 @@ pub(super) enum Op {
     Nothing(String),
     Lookup(Lookup),
     /// All pairs that agree in the keys; without keys all pairs.
-    Join { right: Plan, keys: Vec<Var>, exists: bool, build_left: bool },
+    Join {
+        right: Plan,
+        keys: Vec<Var>,
+        exists: bool,
+        build_left: bool,
+    },
     /// Rows of a collection, filtered and renamed.
     Rows(Rows),
-    Call { call: Arc<Call> },
+    Call {
+        call: Arc<Call>,
+    },
     /// Both variables, or a variable and a constant, are equal; or the second becomes a copy of the first.
-    Equal { a: Operand, b: Operand, copy: bool },
-    Not { body: Plan },
-    Or { branches: Vec<Plan> },
+    Equal {
+        a: Operand,
+        b: Operand,
+        copy: bool,
+    },
+    Not {
+        body: Plan,
+    },
+    Or {
+        branches: Vec<Plan>,
+    },
     Rule(RuleCall),
     /// Rows of a table of the rules that are being solved.
     Table(TableCall),

@@ -192,9 +192,10 @@ impl Planner<'_> {
                 required.iter().all(|var| bound.contains(var))
                     && branches.iter().all(|branch| self.can_order(branch, bound.clone()))
             }
-            Kind::Table { args, required, .. } => args.iter().zip(required).all(|(term, required)| {
-                !required || term.var().is_none_or(|var| bound.contains(&var))
-            }),
+            Kind::Table { args, required, .. } => args
+                .iter()
+                .zip(required)
+                .all(|(term, required)| !required || term.var().is_none_or(|var| bound.contains(&var))),
             Kind::Rule { rule, args } => {
                 let required = self.run.program.rules[*rule].branches.first().map_or(0, |b| b.required);
                 let known = |term: &Term| match term {

@@ -84,7 +84,8 @@ impl Planner<'_> {
             },
             _ => None,
         };
-        let links = |a: (Var, Var), b: (Var, Var)| a.0 == *start && b.1 == *end && a.1 == b.0 && a.1 != *start && a.1 != *end;
+        let links =
+            |a: (Var, Var), b: (Var, Var)| a.0 == *start && b.1 == *end && a.1 == b.0 && a.1 != *start && a.1 != *end;
         let middle = match (path(first), path(second)) {
             (Some(a), Some(b)) if links(a, b) => a.1,
             (Some(a), Some(b)) if links(b, a) => b.1,
