@@ -188,6 +188,14 @@ fn views_in_time() {
     assert!(events.contains("[40 true]") && events.contains("[40 false]") && events.contains("[41 true]"), "{events}");
     let since = place.ok(&["query", "p.tr", "--since", "2", "[:find [?a ...] :where [_ :age ?a]]"]);
     assert_eq!(since, "[41]\n");
+    let ages = |options: &[&str]| {
+        let stats = place.ok(&[&["stats", "p.tr", "--mode", "csv"], options].concat());
+        stats.lines().find(|line| line.starts_with(":age,")).expect("a line").to_owned()
+    };
+    assert_eq!(ages(&[]), ":age,long,one,,3");
+    assert_eq!(ages(&["--as-of", "1"]), ":age,long,one,,0");
+    assert_eq!(ages(&["--history"]), ":age,long,one,,5");
+    assert!(place.ok(&["stats", "p.tr", "--as-of", "2"]).contains("as-of        536870914 (transaction 2)"));
     assert!(place.fails(2, &["query", "p.tr", NAMES, "--as-of", "yesterday"]).contains("a point in time is"));
 }
 

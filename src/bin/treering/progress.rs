@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
 /// A bar over so many bytes, with a message beside it; hidden unless standard error is a terminal.
 pub fn over_bytes(bytes: Option<u64>) -> ProgressBar {
@@ -20,6 +20,8 @@ fn shown(length: Option<u64>, template: &str) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
+    // Whatever ends the command, an error too, takes the bar away.
+    let bar = bar.with_finish(ProgressFinish::AndClear);
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style);
     bar.enable_steady_tick(Duration::from_millis(200));

@@ -1,9 +1,11 @@
 //! `stats`
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
-use treering::{Config, Cut, Db, Key, Order, TX0, Value};
+use treering::index::Direction;
+use treering::{AttrId, Config, Cut, Db, Key, Order, TX0, Value};
 
 use crate::database::{Target, View, open_reader};
 use crate::failure::Outcome;
@@ -31,7 +33,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     let db = args.view.of(&conn.db())?;
     match args.mode {
         Some(mode) => {
-            let rows = attributes(&db)?;
+            let rows = attributes(&db, &counts(&db)?);
             rows.write(out, mode, &Layout::of_stdout(), &|| rows.to_form())
         }
         None => show(&db, &config, out),
@@ -40,32 +42,33 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
 
 /// Writes the summary and the attributes.
 pub fn show(db: &Db, config: &Config, out: &mut dyn Write) -> Outcome {
-    let count = db.count(Order::Eavt, None, None)?;
-    let about = if count.exact { "" } else { "at most " };
+    let counts = counts(db)?;
     writeln!(out, "basis-t      {} (transaction {})", db.basis_t(), db.basis_t().0.saturating_sub(TX0))?;
-    writeln!(out, "datoms       {about}{}", grouped(count.rows))?;
+    if let Some(t) = db.as_of_t() {
+        writeln!(out, "as-of        {t} (transaction {})", t.0.saturating_sub(TX0))?;
+    }
+    writeln!(out, "datoms       {}", grouped(counts.values().sum()))?;
     writeln!(out, "entities     ids up to {}", db.max_eid())?;
     if let Some(path) = config.store_config().path() {
         writeln!(out, "on disk      {} bytes in {}", grouped(bytes_under(&path)), path.display())?;
     }
-    let rows = attributes(db)?;
+    let rows = attributes(db, &counts);
     writeln!(out, "attributes   {}", rows.rows.len())?;
     let layout = if is_terminal() { Layout::of_stdout() } else { Layout::default() };
     rows.write(out, Mode::Table, &layout, &|| rows.to_form())
 }
 
 /// The attributes that are not built in, and those built-in ones that are used, with their datoms.
-fn attributes(db: &Db) -> Outcome<Rows> {
+fn attributes(db: &Db, counts: &HashMap<AttrId, u64>) -> Rows {
     let columns = ["attribute", "type", "cardinality", "properties", "datoms"].map(str::to_owned).to_vec();
     let mut rows = Rows { columns, rows: Vec::new() };
     for attribute in db.schema().attributes() {
-        let key = Key { a: Some(attribute.id), ..Key::default() };
-        let count = db.count(Order::Aevt, Some(&Cut::before(key.clone())), Some(&Cut::after(key)))?;
-        if attribute.is_builtin() && count.rows == 0 {
+        let count = counts.get(&attribute.id).copied().unwrap_or(0);
+        if attribute.is_builtin() && count == 0 {
             continue;
         }
         let value_type = attribute.value_type.map_or("any", |value_type| value_type.keyword().name());
-        let datoms = i64::try_from(count.rows).unwrap_or(i64::MAX);
+        let datoms = i64::try_from(count).unwrap_or(i64::MAX);
         rows.rows.push(vec![
             Value::Keyword(attribute.ident),
             Value::from(value_type),
@@ -74,7 +77,27 @@ fn attributes(db: &Db) -> Outcome<Rows> {
             Value::from(datoms),
         ]);
     }
-    Ok(rows)
+    rows
+}
+
+/// The datoms of each attribute, exactly: subtree counts for the database itself, a walk for a view.
+fn counts(db: &Db) -> Outcome<HashMap<AttrId, u64>> {
+    let mut counts = HashMap::new();
+    if db.is_current() {
+        for attribute in db.schema().attributes() {
+            let key = Key { a: Some(attribute.id), ..Key::default() };
+            let count = db.count(Order::Aevt, Some(&Cut::before(key.clone())), Some(&Cut::after(key)))?;
+            counts.insert(attribute.id, count.rows);
+        }
+        return Ok(counts);
+    }
+    let mut cursor = db.cursor(Order::Aevt, None, None, Direction::Forward)?;
+    while let Some(chunk) = cursor.next()? {
+        for place in chunk.rows() {
+            *counts.entry(chunk.columns.row(place).a).or_default() += 1;
+        }
+    }
+    Ok(counts)
 }
 
 /// What else there is to say of an attribute.
