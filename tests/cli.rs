@@ -344,6 +344,9 @@ fn bad_records_are_told_with_their_line() {
         place.fails(1, &["import", "c.tr", "c.csv"]).contains("c.csv:3: the header names 2 columns, the line has 1")
     );
     assert!(place.fails(1, &["import", "c.tr", "nowhere.csv"]).contains("nowhere.csv cannot be read"));
+    std::fs::create_dir(place.path().join("folder.csv")).expect("a folder");
+    assert!(place.fails(1, &["import", "none.tr", "folder.csv"]).contains("folder.csv cannot be read"));
+    assert!(!place.path().join("none.tr").exists());
     place.write("empty.json", "");
     assert!(place.fails(1, &["import", "c.tr", "empty.json"]).contains("holds no records"));
     place.write("cut.json", "[{\"a\": 1},");

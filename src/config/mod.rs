@@ -59,7 +59,6 @@ pub struct Config {
     cache_bytes: Option<u64>,
     read_only: Option<bool>,
     queue_size: Option<u64>,
-    commit_wait_ms: Option<u64>,
     allow_unsafe_config: Option<bool>,
 }
 
@@ -170,7 +169,6 @@ impl Config {
             cache_bytes: self.cache_bytes.or(other.cache_bytes),
             read_only: self.read_only.or(other.read_only),
             queue_size: self.queue_size.or(other.queue_size),
-            commit_wait_ms: self.commit_wait_ms.or(other.commit_wait_ms),
             allow_unsafe_config: self.allow_unsafe_config.or(other.allow_unsafe_config),
         }
     }
@@ -289,13 +287,6 @@ impl Config {
         self
     }
 
-    /// `:writer :commit-wait-time`: milliseconds that a commit waits for other transactions to join it; 0 by default.
-    #[must_use]
-    pub fn commit_wait_time(mut self, milliseconds: u64) -> Config {
-        self.commit_wait_ms = Some(milliseconds);
-        self
-    }
-
     /// `:allow-unsafe-config`: connect even where the stored config differs from this one.
     #[must_use]
     pub fn allow_unsafe_config(mut self, allow: bool) -> Config {
@@ -359,11 +350,6 @@ impl Config {
     /// `:writer :queue-size`
     pub fn writer_queue_size(&self) -> u64 {
         self.queue_size.unwrap_or(Self::DEFAULT_QUEUE_SIZE)
-    }
-
-    /// `:writer :commit-wait-time`, in milliseconds.
-    pub fn commit_wait_ms(&self) -> u64 {
-        self.commit_wait_ms.unwrap_or(0)
     }
 
     /// `:allow-unsafe-config`

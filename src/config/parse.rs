@@ -285,7 +285,13 @@ fn writer(config: &mut Config, entry: &Entry<'_>) -> Result<()> {
                 }
             }
             "queue-size" => config.queue_size = Some(entry.count("a number of transactions, 1 or more", 1)?),
-            "commit-wait-time" => config.commit_wait_ms = Some(entry.count("milliseconds, 0 or more", 0)?),
+            "commit-wait-time" => {
+                if entry.count("milliseconds, 0 or more", 0)? > 0 {
+                    let message = ":writer :commit-wait-time is not supported: transactions that arrive while one is \
+                                   being made durable share the next write, and none waits for more";
+                    return Err(entry.error("config/unsupported", message.to_owned()));
+                }
+            }
             "streaming?" => {
                 if !entry.bool()? {
                     let message =

@@ -142,7 +142,6 @@ impl Config {
         put("allow-unsafe-config", self.allow_unsafe_config.map(Form::from));
         let mut writer = Vec::new();
         writer.extend(self.queue_size.map(|n| (key("queue-size"), number(n))));
-        writer.extend(self.commit_wait_ms.map(|n| (key("commit-wait-time"), number(n))));
         if !writer.is_empty() {
             pairs.push((key("writer"), Form::map(writer)));
         }

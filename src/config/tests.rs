@@ -26,7 +26,7 @@ fn every_key_is_read() {
         r#"{:store {:backend :file :path "x.tr" :id #uuid "00000000-0000-0000-0000-00000000000a" :extra 1}
             :initial-tx [{:name "Alice"}] :keep-history? false :attribute-refs? true :schema-flexibility :write
             :index :datahike.index/hitchhiker-tree :index-config {:b 3} :branch :dev :name "people"
-            :cache-bytes 1024 :read-only? true :writer {:backend :self :queue-size 7 :commit-wait-time 2}
+            :cache-bytes 1024 :read-only? true :writer {:backend :self :queue-size 7 :commit-wait-time 0}
             :allow-unsafe-config true :crypto-hash? false :search-cache-size 100 :online-gc {:enabled? false}}"#,
     )
     .unwrap();
@@ -44,7 +44,6 @@ fn every_key_is_read() {
         .cache_bytes(1024)
         .read_only(true)
         .queue_size(7)
-        .commit_wait_time(2)
         .allow_unsafe_config(true);
     assert_eq!(config, built);
     assert_eq!(Config::from_edn("{:store-cache-size 2}").unwrap().node_cache_bytes(), 64 << 10);
@@ -93,6 +92,7 @@ fn errors_name_the_key_what_was_wanted_and_what_was_got() {
         ("{:store-cache-size 0}", "config/type", "1 or more"),
         ("{:initial-tx 7}", "config/type", "tx-data or the path"),
         ("{:writer {:backend :kabel}}", "config/unsupported", ":kabel is not supported"),
+        ("{:writer {:commit-wait-time 5}}", "config/unsupported", ":commit-wait-time"),
         ("{:writer {:streaming? false}}", "config/unsupported", "streaming"),
         ("{:writer {:queue-sise 1}}", "config/unknown-key", "did you mean :queue-size?"),
         ("{:crypto-hash? true}", "config/unsupported", ":crypto-hash? true is not supported: blobs"),

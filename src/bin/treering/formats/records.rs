@@ -1,6 +1,6 @@
 //! Records: the objects of JSON and the lines of CSV.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 
 use indicatif::ProgressBar;
 use serde_json::Value;
@@ -25,6 +25,9 @@ pub struct Bad {
     /// Whether nothing can be read after it.
     pub fatal: bool,
 }
+
+/// Most bytes of one line of JSON.
+const LONGEST: u64 = 256 << 20;
 
 /// A reader of records.
 pub type Records = Box<dyn Iterator<Item = Result<Record, Bad>>>;
@@ -82,8 +85,14 @@ fn lines(mut input: Box<dyn BufRead>) -> impl Iterator<Item = Result<Record, Bad
         while !done {
             let mut bytes = Vec::new();
             line += 1;
-            match input.read_until(b'\n', &mut bytes) {
+            match input.by_ref().take(LONGEST).read_until(b'\n', &mut bytes) {
                 Ok(0) => return None,
+                Ok(length) if length as u64 == LONGEST && !bytes.ends_with(b"\n") => {
+                    done = true;
+                    let message = format!("one line is longer than {LONGEST} bytes");
+                    let error = Error::new(ErrorKind::Limit, "import/limit", message);
+                    return Some(Err(Bad { line, error, fatal: true }));
+                }
                 Ok(_) => {}
                 Err(cause) => {
                     done = true;

@@ -61,8 +61,13 @@ impl Source {
     pub fn open(&self, progress: &ProgressBar) -> Outcome<Box<dyn BufRead>> {
         let raw: Box<dyn Read> = match &self.place {
             Place::File(path) => {
-                let file = File::open(path);
-                Box::new(file.map_err(|cause| Failure::io(format!("{} cannot be read", self.name), &cause))?)
+                let failed = |cause: std::io::Error| Failure::io(format!("{} cannot be read", self.name), &cause);
+                let file = File::open(path).map_err(failed)?;
+                // Some systems open a folder and fail to read it.
+                if file.metadata().map_err(failed)?.is_dir() {
+                    return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+                }
+                Box::new(file)
             }
             Place::Bytes(bytes) => Box::new(Cursor::new(Arc::clone(bytes))),
         };
