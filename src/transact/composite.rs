@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::datom::{AttrId, EntityId, Key, OPEN, Order, Row, Value};
 use crate::error::{Error, ErrorKind, Result};
@@ -49,6 +49,8 @@ pub(super) fn follow(context: Context<'_>, schema: &Schema, changes: &mut Vec<Ch
         // A value that goes comes before the one that takes its place.
         said.insert((change.row.e, change.row.a), change.added.then(|| change.row.v.clone()));
     }
+    // Where the whole entity goes, its tuple is gone already.
+    let gone: HashSet<(u64, AttrId)> = changes.iter().filter(|c| !c.added).map(|c| (c.row.e, c.row.a)).collect();
     let mut follows = Vec::new();
     for ((e, a), (fact, composite)) in touched {
         let stored = |a: AttrId| -> Result<Option<Row>> {
@@ -70,7 +72,7 @@ pub(super) fn follow(context: Context<'_>, schema: &Schema, changes: &mut Vec<Ch
             values.push(value.unwrap_or(Value::Nil));
         }
         let new = if values.iter().all(|v| *v == Value::Nil) { None } else { Some(Value::Tuple(values.into())) };
-        let old = stored(a)?;
+        let old = stored(a)?.filter(|_| !gone.contains(&(e, a)));
         if old.as_ref().map(|row| &row.v) == new.as_ref() {
             continue;
         }
