@@ -18,10 +18,10 @@ pub fn call(name: Symbol, args: &[Value], source: Option<&Source>) -> Option<Res
     Some(match plain {
         "=" | "==" => chain(args, equal),
         "not=" | "!=" => chain(args, equal).map(|v| Value::Bool(!truthy(&v))),
-        "<" => chain(args, |a, b| order(a, b) == Some(Ordering::Less)),
-        ">" => chain(args, |a, b| order(a, b) == Some(Ordering::Greater)),
-        "<=" => chain(args, |a, b| order(a, b).is_some_and(Ordering::is_le)),
-        ">=" => chain(args, |a, b| order(a, b).is_some_and(Ordering::is_ge)),
+        "<" => chain(args, |a, b| order(a, b).is_lt()),
+        ">" => chain(args, |a, b| order(a, b).is_gt()),
+        "<=" => chain(args, |a, b| order(a, b).is_le()),
+        ">=" => chain(args, |a, b| order(a, b).is_ge()),
         "+" => fold(Op::Add, Some(0), args),
         "*" => fold(Op::Mul, Some(1), args),
         "-" if args.len() == 1 => one(args).and_then(|v| arithmetic(Op::Sub, &Value::Long(0), v)),
@@ -37,9 +37,9 @@ pub fn call(name: Symbol, args: &[Value], source: Option<&Source>) -> Option<Res
         "min" => extreme(args, Ordering::Less),
         "even?" => long(args).map(|x| Value::Bool(x % 2 == 0)),
         "odd?" => long(args).map(|x| Value::Bool(x % 2 != 0)),
-        "zero?" => sign(args).map(|o| Value::Bool(o == Some(Ordering::Equal))),
-        "pos?" => sign(args).map(|o| Value::Bool(o == Some(Ordering::Greater))),
-        "neg?" => sign(args).map(|o| Value::Bool(o == Some(Ordering::Less))),
+        "zero?" => sign(args).map(|o| Value::Bool(o.is_eq())),
+        "pos?" => sign(args).map(|o| Value::Bool(o.is_gt())),
+        "neg?" => sign(args).map(|o| Value::Bool(o.is_lt())),
         "true?" => one(args).map(|v| Value::Bool(*v == Value::Bool(true))),
         "false?" => one(args).map(|v| Value::Bool(*v == Value::Bool(false))),
         "nil?" => one(args).map(|v| Value::Bool(*v == Value::Nil)),
@@ -110,7 +110,7 @@ fn long(args: &[Value]) -> Result<i64, String> {
     }
 }
 
-fn sign(args: &[Value]) -> Result<Option<Ordering>, String> {
+fn sign(args: &[Value]) -> Result<Ordering, String> {
     let v = one(args)?;
     if is_number(v) { Ok(super::numbers::compare(v, &Value::Long(0))) } else { Err(format!("{v:?} is not a number")) }
 }

@@ -666,6 +666,11 @@ impl Gen<'_> {
     fn relation(&mut self) {
         let vars = self.vars.clone();
         let Some((x, v)) = self.rng.pick(&vars).cloned() else { return };
+        // A variable stands in :in once.
+        let taken = |name: &String| name.split(|c: char| !c.is_alphanumeric() && c != '?').any(|word| word == x);
+        if self.names.iter().any(taken) {
+            return;
+        }
         let y = self.fresh(&Value::Long(77));
         let others: Vec<String> = self.facts.iter().take(3).map(|f| format!("[{} 78]", text(&f.v))).collect();
         let rows = format!("[[{} 77] {}]", text(&v), others.join(" "));

@@ -33,26 +33,29 @@ pub fn double(v: &Value) -> Option<f64> {
     }
 }
 
-/// How two numbers compare by amount; `None` when one is NaN.
-pub fn compare(a: &Value, b: &Value) -> Option<Ordering> {
+/// How two numbers compare by amount; NaN is equal to itself and above every other number.
+pub fn compare(a: &Value, b: &Value) -> Ordering {
     match (exact(a), exact(b)) {
-        (Some(x), Some(y)) => Some(x.cmp(&y)),
-        _ => double(a)?.partial_cmp(&double(b)?),
+        (Some(x), Some(y)) => x.cmp(&y),
+        _ => {
+            let (x, y) = (double(a).unwrap_or(f64::NAN), double(b).unwrap_or(f64::NAN));
+            x.partial_cmp(&y).unwrap_or_else(|| x.is_nan().cmp(&y.is_nan()))
+        }
     }
 }
 
 /// `=` and `==`: numbers by amount, collections member by member, everything else by identity.
 pub fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
-        _ if is_number(a) && is_number(b) => compare(a, b) == Some(Ordering::Equal),
+        _ if is_number(a) && is_number(b) => compare(a, b) == Ordering::Equal,
         (Value::Tuple(x), Value::Tuple(y)) => x.len() == y.len() && x.iter().zip(y.iter()).all(|(x, y)| equal(x, y)),
         _ => a == b,
     }
 }
 
-/// `<` and its kin: numbers by amount, everything else by the total order; `None` when a NaN is compared.
-pub fn order(a: &Value, b: &Value) -> Option<Ordering> {
-    if is_number(a) && is_number(b) { compare(a, b) } else { Some(a.cmp(b)) }
+/// `<` and its kin: numbers by amount, everything else by the total order.
+pub fn order(a: &Value, b: &Value) -> Ordering {
+    if is_number(a) && is_number(b) { compare(a, b) } else { a.cmp(b) }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -78,7 +81,7 @@ pub fn arithmetic(op: Op, a: &Value, b: &Value) -> Result<Value, String> {
     }
     if matches!(a, Value::Double(_) | Value::Float(_)) || matches!(b, Value::Double(_) | Value::Float(_)) {
         let (x, y) = (double(a).unwrap_or(f64::NAN), double(b).unwrap_or(f64::NAN));
-        if y == 0.0 && matches!(op, Op::Quot | Op::Rem | Op::Mod) {
+        if y == 0.0 && matches!(op, Op::Div | Op::Quot | Op::Rem | Op::Mod) {
             return Err("division by zero".into());
         }
         return Ok(Value::Double(match op {

@@ -41,6 +41,7 @@ enum Command {
     Export(commands::export::Args),
     Explain(commands::explain::Args),
     Stats(commands::stats::Args),
+    Tour(commands::tour::Args),
     Shell(shell::Args),
 }
 
@@ -56,6 +57,7 @@ fn run(command: &Command, out: &mut dyn Write) -> Outcome {
         Command::Export(args) => commands::export::run(args, out),
         Command::Explain(args) => commands::explain::run(args, out),
         Command::Stats(args) => commands::stats::run(args, out),
+        Command::Tour(args) => commands::tour::run(args, out),
         Command::Shell(args) => shell::run(args, out),
     }
 }

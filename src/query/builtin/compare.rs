@@ -1,14 +1,16 @@
 //! Equality, order and truth.
 //!
 //! `=` and the order predicates take numbers for what they amount to, whatever their types: 1, 1.0 and 1.00M are equal
-//! here. NaN is equal to itself and greater than every other number, as in the indexes. `identical?` tells types apart.
+//! here. NaN is equal to itself and greater than every other number, and values of different classes have the order of
+//! their classes, as in the indexes: a predicate says the same whether it is called or read as a range of an index.
+//! `identical?` tells types apart.
 
 use std::cmp::Ordering;
 
 use crate::datom::{Value, ValueKind, class, compare as compare_values, compare_numbers};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
-use super::args::{Args, shown};
+use super::args::Args;
 use super::{Builtin, MANY, truthy};
 
 pub(super) const BUILTINS: &[Builtin] = &[
@@ -74,21 +76,6 @@ fn order_of_any(x: &Value, y: &Value) -> Ordering {
     }
 }
 
-/// Whether `<` and its like have an answer for two values of these kinds.
-pub(crate) fn comparable(x: ValueKind, y: ValueKind) -> bool {
-    let ordered = |kind| !matches!(kind, ValueKind::Nil | ValueKind::Set | ValueKind::Map);
-    class(x) == class(y) && ordered(x)
-}
-
-/// The order of two values of one class.
-fn order_of(args: &Args<'_>, x: &Value, y: &Value) -> Result<Ordering> {
-    if comparable(x.kind(), y.kind()) {
-        return Ok(order_of_any(x, y));
-    }
-    let message = format!("{} wants values that have an order together, got {} and {}", args.name, shown(x), shown(y));
-    Err(Error::new(ErrorKind::Query, "query/type", message))
-}
-
 /// Whether every two neighbouring arguments pass.
 fn all_pairs(args: &Args<'_>, passes: impl Fn(&Value, &Value) -> Result<bool>) -> Result<Option<Value>> {
     let mut all = true;
@@ -100,18 +87,15 @@ fn all_pairs(args: &Args<'_>, passes: impl Fn(&Value, &Value) -> Result<bool>) -
 }
 
 fn ordered(args: &Args<'_>, passes: fn(Ordering) -> bool) -> Result<Option<Value>> {
-    all_pairs(args, |x, y| Ok(passes(order_of(args, x, y)?)))
+    all_pairs(args, |x, y| Ok(passes(order_of_any(x, y))))
 }
 
 /// The greatest or least argument; of equal ones the last, as in Clojure.
 fn extreme(args: &Args<'_>, wins: fn(Ordering) -> bool) -> Result<Option<Value>> {
     let mut best = args.value(0)?;
-    if !comparable(best.kind(), best.kind()) {
-        return Err(args.type_error(0, "a value that has an order"));
-    }
     for i in 1..args.len() {
         let next = args.value(i)?;
-        if wins(order_of(args, next, best)?) {
+        if wins(order_of_any(next, best)) {
             best = next;
         }
     }

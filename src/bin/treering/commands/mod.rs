@@ -9,6 +9,7 @@ pub mod import;
 pub mod pull;
 pub mod query;
 pub mod stats;
+pub mod tour;
 pub mod transact;
 
 use std::io::{BufRead, IsTerminal, Read, Write};

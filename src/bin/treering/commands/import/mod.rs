@@ -72,6 +72,23 @@ pub enum OnError {
     Skip,
 }
 
+impl Options {
+    /// Records are found by the key `identity`; `refs` name others by it. Nothing is asked.
+    pub fn by_identity(identity: &str, refs: &[&str]) -> Options {
+        Options {
+            format: None,
+            batch: 5000,
+            identity: vec![identity.to_owned()],
+            refs: refs.iter().map(|key| ((*key).to_owned(), identity.to_owned())).collect(),
+            types: Vec::new(),
+            namespace: None,
+            dry_run: false,
+            yes: true,
+            on_error: OnError::Stop,
+        }
+    }
+}
+
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, identity)) if !key.is_empty() && !identity.is_empty() => Ok((key.to_owned(), identity.to_owned())),
