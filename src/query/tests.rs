@@ -310,3 +310,46 @@ fn pull_in_find() {
     finds("[:find (pull ?e [:name :age]) :where [?e :age 22]]", &db, r#"[[{:name "Petr" :age 22}]]"#);
     finds("[:find (pull ?e ?p) . :in $ ?e ?p]", (&db, 3, Input::Form(read("[:age]").unwrap())), "{:age 37}");
 }
+
+#[test]
+fn budgets_end_a_query() {
+    use super::{QueryOptions, q_with};
+    let db = graph();
+    let pairs = "[:find ?a ?b ?c ?d :where [?a :to] [?b :to] [?c :to] [?d :to]]";
+    let code = |options: QueryOptions| q_with(pairs, &db, &options).unwrap_err().code();
+    assert_eq!(code(QueryOptions { max_rows: Some(100), ..QueryOptions::default() }), "query/limit");
+    assert_eq!(code(QueryOptions { max_bytes: Some(100), ..QueryOptions::default() }), "query/limit");
+    assert_eq!(
+        code(QueryOptions { deadline: Some(std::time::Instant::now()), ..QueryOptions::default() }),
+        "query/deadline"
+    );
+    let cancel = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    assert_eq!(code(QueryOptions { cancel: Some(cancel), ..QueryOptions::default() }), "query/cancelled");
+    assert_eq!(q(pairs, &db).unwrap().len(), 7 * 7 * 7 * 7);
+}
+
+#[test]
+fn nested_queries_and_views() {
+    let db = people();
+    finds(
+        "[:find ?n ?m :where [(q [:find (max ?a) . :where [_ :age ?a]] $) ?m] [?e :age ?m] [?e :name ?n]]",
+        &db,
+        r#"#{["Ivan" 37]}"#,
+    );
+    let before = db.as_of(EntityId(crate::datom::TX0 + 1)).unwrap();
+    finds("[:find ?e :where [?e :name]]", &before, "#{[1] [2]}");
+    finds("[:find ?e :in $ $old :where [?e :name] (not [$old ?e :name])]", (&db, &before), "#{[3] [4]}");
+    finds("[:find ?e :where [?e :age ?a ?t true] [(> ?a 30)]]", &db.history().unwrap(), "#{[3]}");
+    refuses("[:find ?x :where [(* 4611686018427387904 4) ?x]]", &db, "query/overflow", Some((1, 18)));
+}
+
+#[test]
+fn typed_rows() {
+    let db = people();
+    let rows: Vec<(String, i64)> =
+        q("[:find ?n ?a :order-by [?a] :where [?e :name ?n] [?e :age ?a]]", &db).unwrap().try_into().unwrap();
+    assert_eq!(rows, [("Ivan".to_owned(), 15), ("Petr".to_owned(), 22), ("Ivan".to_owned(), 37)]);
+    let ages = super::prepare("[:find ?a . :in $ ?e :where [?e :age ?a]]").unwrap();
+    assert_eq!(ages.run((&db, 2)).unwrap().value_as::<Option<i64>>().unwrap(), Some(22));
+    assert_eq!(ages.run((&db, 4)).unwrap().value_as::<Option<i64>>().unwrap(), None);
+}

@@ -8,7 +8,7 @@ use crate::edn::Span;
 use crate::error::Result;
 use crate::query::ast::{self, Name};
 use crate::query::logic::{Arg, Call, Callee, Clause, Kind, Term};
-use crate::query::parse::is_variable;
+use crate::query::parse::{is_query, is_variable};
 
 impl Analyzer<'_> {
     #[expect(clippy::too_many_arguments, reason = "the parts of one clause and where they stand")]
@@ -64,7 +64,7 @@ impl Analyzer<'_> {
                 }
             };
         }
-        if matches!(function.text(), "q" | "datahike.query/q" | "datahike.api/q") {
+        if is_query(function) {
             return Ok(Callee::Query);
         }
         let Some(known) = self.functions.get(function.symbol) else {

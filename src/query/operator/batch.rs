@@ -125,6 +125,33 @@ impl Column {
         self.push(kind, if kind.is_inline() { values.cells()[row] } else { place(pin, row) });
     }
 
+    /// Appends single rows of numbers.
+    pub fn gather_ints(&mut self, kind: ValueKind, ints: &IntColumn, rows: &[u32]) {
+        match ints.plain() {
+            Some(xs) => {
+                self.take_kind(kind, rows.len());
+                self.cells.extend(rows.iter().map(|row| xs[*row as usize]));
+            }
+            None => self.extend_same(kind, ints.get(0), rows.len()),
+        }
+    }
+
+    /// Appends single rows of the values of a leaf, as [`extend_values`](Self::extend_values) does.
+    pub fn gather_values(&mut self, values: &ValueColumn, rows: &[u32], pin: u32) {
+        match values.kind() {
+            Some(kind) => {
+                self.take_kind(kind, rows.len());
+                if kind.is_inline() {
+                    let cells = values.cells();
+                    self.cells.extend(rows.iter().map(|row| cells[*row as usize]));
+                } else {
+                    self.cells.extend(rows.iter().map(|row| place(pin, *row as usize)));
+                }
+            }
+            None => rows.iter().for_each(|row| self.push_value(values, *row as usize, pin)),
+        }
+    }
+
     pub fn append(&mut self, other: &Column) {
         match &other.kinds {
             Kinds::One(kind) if !other.cells.is_empty() => {

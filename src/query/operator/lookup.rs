@@ -317,11 +317,7 @@ impl LookupOp {
 
     /// Puts out the datoms `start..end` for the rows of the run. False when the run needs no more (one match is enough).
     fn emit(&mut self, columns: &Arc<Columns>, start: usize, end: usize, cx: &mut Exec<'_>) -> bool {
-        let pin = if self.news.contains(&V) && columns.v.kind().is_none_or(|kind| !kind.is_inline()) {
-            cx.heap.pin(columns)
-        } else {
-            0
-        };
+        let pin = self.pin(columns, cx);
         if self.checks.is_empty() && self.run == 1 && !self.exists {
             let row = self.rows[self.next];
             self.selected.resize(self.selected.len() + (end - start), row);
@@ -440,10 +436,6 @@ impl LookupOp {
     fn step_entities(&mut self, cx: &mut Exec<'_>) -> Result<()> {
         while self.next < self.rows.len() && !self.is_full() {
             let target = self.entities[self.next];
-            if self.run == 0 {
-                let rest = &self.entities[self.next..];
-                self.run = rest.iter().take_while(|entity| **entity == target).count();
-            }
             let Some(mut reader) = self.reader.take() else {
                 let (from, to) = (self.entity_cut(target), self.to.clone());
                 let bounded = self.bounded;
@@ -458,32 +450,100 @@ impl LookupOp {
                 self.run = 0;
                 return Ok(());
             };
-            let at = gallop(&columns, start, end, target);
-            reader.at = at;
-            if at == end {
-                reader.leap(&self.entity_cut(target))?;
-                self.reader = Some(reader);
-                continue;
+            if self.run == 0 {
+                let before = self.next;
+                reader.at = self.sweep(&columns, start, end, cx);
+                if reader.at == end && self.next < self.rows.len() {
+                    reader.leap(&self.entity_cut(self.entities[self.next]))?;
+                }
+                if self.next > before || reader.at != start {
+                    self.reader = Some(reader);
+                    continue;
+                }
+                let rest = &self.entities[self.next..];
+                self.run = rest.iter().take_while(|entity| **entity == target).count();
             }
-            if columns.e.get(at) != target {
-                self.reader = Some(reader);
-                self.end_run();
-                continue;
-            }
-            let stop = end.min(at + self.piece());
-            let mut last = at + 1;
+            // The datoms of one entity reach the end of the chunk, or go on in this one.
+            let mut last = start;
+            let stop = end.min(start + self.piece());
             while last < stop && columns.e.get(last) == target {
                 last += 1;
             }
-            reader.at = last;
             // The run goes on when the datoms of the entity may.
             let more = last == end || columns.e.get(last) == target;
+            reader.at = last;
             self.reader = Some(reader);
-            if !self.emit(&columns, at, last, cx) || !more {
+            let wants_more = last == start || self.emit(&columns, start, last, cx);
+            if !wants_more || !more {
                 self.end_run();
             }
         }
         Ok(())
+    }
+
+    /// Answers rows from the datoms `start..end` of a chunk, as long as all datoms of an entity lie in it. Says where it
+    /// stopped: at `end` when the next row asks for what comes after the chunk.
+    fn sweep(&mut self, columns: &Arc<Columns>, start: usize, end: usize, cx: &mut Exec<'_>) -> usize {
+        let mut matches: Vec<u32> = Vec::new();
+        let mut at = start;
+        let free = self.checks.is_empty();
+        'rows: while self.next < self.rows.len() && self.made + matches.len() < BATCH {
+            let target = self.entities[self.next];
+            at = gallop(columns, at, end, target);
+            if at == end {
+                break;
+            }
+            if columns.e.get(at) != target {
+                self.next += 1;
+                continue;
+            }
+            let mut last = at + 1;
+            while last < end && columns.e.get(last) == target {
+                last += 1;
+            }
+            if last == end {
+                break;
+            }
+            while self.next < self.rows.len() && self.entities[self.next] == target {
+                if self.made + matches.len() >= BATCH {
+                    break 'rows;
+                }
+                let row = self.rows[self.next];
+                for datom in at..last {
+                    if free || self.passes(columns, datom, row as usize, cx) {
+                        self.selected.push(row);
+                        matches.push(datom as u32);
+                        if self.exists {
+                            break;
+                        }
+                    }
+                }
+                self.next += 1;
+            }
+            at = last;
+        }
+        self.made += matches.len();
+        if !matches.is_empty() && !self.news.is_empty() {
+            let pin = self.pin(columns, cx);
+            for (position, column) in self.news.iter().zip(&mut self.columns) {
+                match *position {
+                    E => column.gather_ints(ValueKind::Ref, &columns.e, &matches),
+                    TX => column.gather_ints(ValueKind::Ref, &columns.tx, &matches),
+                    V => column.gather_values(&columns.v, &matches, pin),
+                    _ => matches.iter().for_each(|datom| {
+                        let datom = *datom as usize;
+                        extend_part(column, &self.db, columns, *position, datom, datom + 1, pin);
+                    }),
+                }
+            }
+        }
+        at
+    }
+
+    /// The number of the leaf in the heap, where its values go out and do not fit a cell.
+    fn pin(&self, columns: &Arc<Columns>, cx: &mut Exec<'_>) -> u32 {
+        let far = self.news.contains(&V) && columns.v.kind().is_none_or(|kind| !kind.is_inline());
+        if far { cx.heap.pin(columns) } else { 0 }
     }
 
     fn entity_cut(&self, e: u64) -> Cut {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Parser, is_source, is_variable};
+use crate::datom::Value;
 use crate::edn::{Form, FormKind, Span};
 use crate::error::Result;
 use crate::query::ast::{Clause, ClauseKind, Name, RuleBranch, RuleVars, Rules, Term};
@@ -23,6 +24,11 @@ pub(in crate::query) fn parse_rules(form: &Form, text: Option<Arc<str>>) -> Resu
     };
     let branches = items.iter().map(|item| parser.rule(item)).collect::<Result<Vec<_>>>()?;
     Ok(Rules { branches, text: text.clone() })
+}
+
+/// Whether a function is the one that runs a query.
+pub(in crate::query) fn is_query(function: Name) -> bool {
+    matches!(function.text(), "q" | "datahike.query/q" | "datahike.api/q")
 }
 
 impl Parser<'_> {
@@ -96,7 +102,19 @@ impl Parser<'_> {
             return Err(self.wanted("a call (function arguments…)", head));
         };
         let function = self.name(function, "the name of a function")?;
-        let args = args.iter().map(|arg| self.term(arg)).collect::<Result<Vec<_>>>()?;
+        let mut args = args;
+        let mut terms = Vec::with_capacity(args.len());
+        // A query as an argument stays text: as a value its lists and vectors would be the same.
+        if let (true, Some((query, rest))) = (is_query(function), args.split_first())
+            && matches!(query.kind, FormKind::Vector(_) | FormKind::Map(_))
+        {
+            terms.push(Term::Const(Value::from(query.to_string())));
+            args = rest;
+        }
+        for arg in args {
+            terms.push(self.term(arg)?);
+        }
+        let args = terms;
         let binding = match rest {
             [] => None,
             [binding] => Some(self.binding(binding)?),

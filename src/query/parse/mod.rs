@@ -4,7 +4,7 @@ mod clause;
 mod find;
 mod inputs;
 
-pub(super) use clause::parse_rules;
+pub(super) use clause::{is_query, parse_rules};
 
 use std::sync::Arc;
 
