@@ -97,7 +97,7 @@ pub(super) enum InElement {
     /// `%`
     Rules(Span),
     /// Variables.
-    Binding(Binding, Span),
+    Binding(Binding),
 }
 
 /// One element of `:find`.

@@ -132,8 +132,8 @@ impl<'a> Analyzer<'a> {
                         return Err(context.error("query/syntax", *span, "% stands twice in :in"));
                     }
                 }
-                InElement::Binding(binding, span) => {
-                    self.input_binding(binding, *span, input, &mut Vec::new(), context, scope, input_rows)?;
+                InElement::Binding(binding) => {
+                    self.input_binding(binding, input, &mut Vec::new(), context, scope, input_rows)?;
                 }
             }
         }
@@ -141,11 +141,9 @@ impl<'a> Analyzer<'a> {
     }
 
     /// Scalars and members of tuples become constants, collections become rows.
-    #[expect(clippy::too_many_arguments, reason = "one recursive walk over a binding, all of it context")]
     fn input_binding(
         &mut self,
         binding: &ast::Binding,
-        span: Span,
         input: usize,
         path: &mut Vec<usize>,
         context: &Context,
@@ -162,7 +160,7 @@ impl<'a> Analyzer<'a> {
             ast::Binding::Tuple(members) => {
                 for (i, member) in members.iter().enumerate() {
                     path.push(i);
-                    self.input_binding(member, span, input, path, context, scope, input_rows)?;
+                    self.input_binding(member, input, path, context, scope, input_rows)?;
                     path.pop();
                 }
             }

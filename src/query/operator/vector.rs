@@ -36,7 +36,8 @@ pub(super) fn filter(name: &str, slots: &[Slot], batch: &Batch, heap: &Heap) -> 
     }
     let numbers = |kind| matches!(kind, ValueKind::Long | ValueKind::Ref | ValueKind::Double | ValueKind::Float);
     let same_text = kind_a == kind_b && matches!(kind_a, ValueKind::Str | ValueKind::Keyword | ValueKind::Uuid);
-    if !(numbers(kind_a) && numbers(kind_b)) && !same_text {
+    let comparable = same_text || (numbers(kind_a) && numbers(kind_b));
+    if !comparable {
         return None;
     }
     let value = |slot: &'_ Slot, row: usize| -> ValueRef<'_> {

@@ -16,7 +16,7 @@ impl Parser<'_> {
             FormKind::Symbol(symbol) if is_source(*symbol) => {
                 InElement::Source(Name { symbol: *symbol, span: form.span })
             }
-            _ => InElement::Binding(self.binding(form)?, form.span),
+            _ => InElement::Binding(self.binding(form)?),
         })
     }
 
