@@ -2,11 +2,15 @@
 
 mod support;
 
-use support::{Content, Model, SCHEMA, content, registry, sim_config, transaction};
+use std::sync::{Arc, Mutex};
+
+use support::{Content, Model, SCHEMA, Sim, content, registry, sim_config, transaction};
 use treering::edn::Keyword;
-use treering::store::testing::{Crash, Failure, Fault, SimFs};
+use treering::store::testing::{Crash, Failure, Fault, FaultBackend, SimFs};
+use treering::store::{Backend, BoxFuture};
 use treering::{
-    Connection, EntityId, EntityRef, ErrorKind, Result, TX0, connect_in, create_database_in, database_exists_in,
+    Access, BackendKind, Connection, EntityId, EntityRef, ErrorKind, Registry, Result, StoreConfig, TX0, connect_in,
+    create_database_in, database_exists_in,
 };
 
 const FAILURES: [Failure; 4] = [Failure::Io, Failure::Full, Failure::ShortWrite, Failure::Sync];
@@ -279,4 +283,78 @@ fn threads_that_share_a_failed_write_are_all_told() {
         }
     }
     assert!(failures > 10, "{failures} runs failed");
+}
+
+/// `:sim`, of which each opened backend can be made to fail.
+#[derive(Debug)]
+struct Flaky(Sim, Arc<Mutex<Vec<Arc<FaultBackend>>>>);
+
+impl BackendKind for Flaky {
+    fn keyword(&self) -> Keyword {
+        self.0.keyword()
+    }
+
+    fn validate(&self, store: &StoreConfig) -> Result<()> {
+        self.0.validate(store)
+    }
+
+    fn identity(&self, store: &StoreConfig) -> Result<String> {
+        self.0.identity(store)
+    }
+
+    fn create<'a>(&'a self, store: &'a StoreConfig) -> BoxFuture<'a, Result<Arc<dyn Backend>>> {
+        self.0.create(store)
+    }
+
+    fn exists<'a>(&'a self, store: &'a StoreConfig) -> BoxFuture<'a, Result<bool>> {
+        self.0.exists(store)
+    }
+
+    fn connect<'a>(&'a self, store: &'a StoreConfig, access: Access) -> BoxFuture<'a, Result<Arc<dyn Backend>>> {
+        Box::pin(async move {
+            let backend = Arc::new(FaultBackend::new(self.0.connect(store, access).await?));
+            self.1.lock().unwrap().push(Arc::clone(&backend));
+            Ok(backend as Arc<dyn Backend>)
+        })
+    }
+
+    fn delete<'a>(&'a self, store: &'a StoreConfig) -> BoxFuture<'a, Result<()>> {
+        self.0.delete(store)
+    }
+}
+
+/// Reads that fail are errors for who asked, and the same question has its answer when reading works again.
+#[test]
+fn a_reader_whose_reads_fail_goes_on_where_it_was() {
+    let fs = SimFs::new();
+    let small = sim_config().index_config(treering::edn::read("{:branching-factor 16}").unwrap());
+    create_database_in(&registry(&fs), &small).unwrap();
+    let writer = connect_in(&registry(&fs), &sim_config()).unwrap();
+    let mut model = Model::default();
+    support::one_more(&writer, &mut model, SCHEMA).unwrap();
+    let people: String = (0..3000).map(|n| format!("{{:name \"person {n}\" :age {n}}}")).collect();
+    support::one_more(&writer, &mut model, &format!("[{people}]")).unwrap();
+    writer.flush().unwrap();
+    let mut errors = 0;
+    for at in 0..16 {
+        let opened = Arc::default();
+        let registry = Registry::with_builtins().with_backend(Flaky(Sim(fs.clone()), Arc::clone(&opened)));
+        // Without a cache, so that following has to read nodes.
+        let reader = connect_in(&registry, &sim_config().read_only(true).cache_bytes(0)).unwrap();
+        for n in 0..3 {
+            let old = at * 180 + n * 60;
+            let text = format!("[{{:name \"person {old}\" :age -{}}} {{:name \"new {at} {n}\"}}]", at + 1);
+            support::one_more(&writer, &mut model, &text).unwrap();
+        }
+        let backend = opened.lock().unwrap().last().cloned().unwrap();
+        backend.set_fault(Some(Fault { at, failure: Failure::Io, sticky: false }));
+        if let Err(error) = reader.sync() {
+            assert_eq!(error.kind(), ErrorKind::Storage, "{error:?}");
+            errors += 1;
+        }
+        backend.set_fault(None);
+        assert_eq!(content(&reader.sync().unwrap()).unwrap(), model.last(), "read {at} failed");
+        reader.release().unwrap();
+    }
+    assert!(errors > 8, "{errors} reads failed");
 }

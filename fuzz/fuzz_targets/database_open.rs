@@ -83,12 +83,8 @@ static ORIGINAL: LazyLock<Original> = LazyLock::new(|| {
         {:db/ident :r :db/valueType :db.type/ref :db/cardinality :db.cardinality/many}]";
     conn.transact(one).expect("made");
     for i in 0..40 {
-        conn.transact(
-            format!("[{{:db/id {i} :s \"{i}\" :r [1]}} {{:db/id 1 :s \"v{i}\"}}]")
-                .replace(":db/id 0", ":db/id 41")
-                .as_str(),
-        )
-        .expect("made");
+        let text = format!("[{{:db/id {} :s \"{i}\" :r [1]}} {{:db/id 1 :s \"v{i}\"}}]", i + 2);
+        conn.transact(text.as_str()).expect("made");
         if i % 15 == 14 {
             conn.flush().expect("flushed");
         }
@@ -174,7 +170,8 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(conn) = connect_in(&registry(&damaged), &config()) else { return };
     if let Ok(datoms) = read(&conn.db()) {
         // Damage in the last entry of the log is a write that was torn: it is dropped.
-        let last = original.frames.iter().filter(|f| f.key == place.key).all(|f| f.at <= place.at);
+        let after = original.frames.iter().any(|f| f.key == place.key && f.at > place.at);
+        let last = place.key.starts_with("log/") && !after;
         assert!(resealed || last || datoms == original.datoms, "a wrong answer");
     }
     if conn.transact("[{:db/id 7 :s \"after\" :r [8]}]").is_ok() {

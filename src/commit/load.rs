@@ -22,6 +22,8 @@ pub(crate) struct Loaded {
     pub provenance: Provenance,
     /// Stands after the last entry of the log.
     pub log: LogReader,
+    /// Bytes of transactions that were replayed from the log.
+    pub replayed: u64,
     /// Whether something unacknowledged was dropped from the end of the log.
     pub tail: Tail,
 }
@@ -59,7 +61,7 @@ pub(crate) fn load(
         LogReader::new(store.clone(), head.incarnation, commit.log)
     };
     log.check_start()?;
-    replay(&mut snapshot, &mut log)?;
+    let replayed = replay(&mut snapshot, &mut log)?;
     let tail = log.tail()?;
     if let Some(end) = head.closed_at
         && log.position().seq < end.seq
@@ -71,7 +73,7 @@ pub(crate) fn load(
         );
         return Err(Error::new(ErrorKind::Corrupt, "log/corrupt", message));
     }
-    Ok(Loaded { snapshot, head, provenance, log, tail })
+    Ok(Loaded { snapshot, head, provenance, log, replayed, tail })
 }
 
 fn read_commit(store: &Store, id: u128) -> Result<Commit> {
@@ -104,16 +106,20 @@ fn restore(
     })
 }
 
-/// Brings a snapshot up to the end of the log.
+/// Brings a snapshot up to the end of the log; how many bytes of transactions that were.
 ///
 /// # Errors
-/// `Corrupt` for damage, and those of reading nodes.
-pub(crate) fn replay(snapshot: &mut Snapshot, log: &mut LogReader) -> Result<()> {
-    while let Some(entry) = log.next()? {
-        for transaction in entry.transactions {
-            let record = TxRecord::decode(&transaction.bytes)?;
-            *snapshot = record.replay(snapshot)?;
-        }
+/// `Corrupt` for damage, and those of reading nodes; snapshot and log then stand after the same entry, and the same call
+/// goes on from there.
+pub(crate) fn replay(snapshot: &mut Snapshot, log: &mut LogReader) -> Result<u64> {
+    let mut bytes = 0;
+    loop {
+        let position = log.position();
+        let Some(entry) = log.next()? else { return Ok(bytes) };
+        let after = entry.transactions.iter().try_fold(snapshot.clone(), |before, transaction| {
+            bytes += transaction.bytes.len() as u64;
+            TxRecord::decode(&transaction.bytes)?.replay(&before)
+        });
+        *snapshot = after.inspect_err(|_| log.back_to(position))?;
     }
-    Ok(())
 }

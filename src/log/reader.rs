@@ -44,6 +44,12 @@ impl LogReader {
         self.position
     }
 
+    /// Reads on from an earlier position of this walk.
+    pub fn back_to(&mut self, position: LogPosition) {
+        self.position = position;
+        self.last = None;
+    }
+
     pub(super) fn medium(&self) -> &Medium {
         &self.medium
     }
