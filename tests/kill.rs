@@ -91,10 +91,13 @@ fn acknowledgement(line: &str) -> Option<(u64, String)> {
     Some((t.parse().unwrap(), name.to_owned()))
 }
 
+/// Name, number and note of an entity, and the transaction of its name.
+type Written = (Option<String>, Option<i64>, Option<String>, u64);
+
 /// What the writers wrote: the transaction of each name. Every transaction must be there whole, none left out.
 fn written(db: &Db) -> BTreeMap<String, u64> {
     let mut names = BTreeMap::new();
-    let mut found: BTreeMap<u64, (Option<String>, Option<i64>, Option<String>, u64)> = BTreeMap::new();
+    let mut found: BTreeMap<u64, Written> = BTreeMap::new();
     let mut cursor = db.cursor(Order::Eavt, None, None, Direction::Forward).unwrap();
     while let Some(chunk) = cursor.next().unwrap() {
         for i in chunk.rows() {

@@ -9,7 +9,7 @@ use super::record::{Commit, Head, head_key};
 use crate::db::Snapshot;
 use crate::edn::{Form, Keyword};
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::LogPosition;
+use crate::log::{LogPosition, LogReader, LogWriter, Transaction};
 use crate::store::Store;
 
 /// What a commit says beside the snapshot itself.
@@ -20,7 +20,7 @@ pub(crate) struct Provenance {
     pub index_settings: Form,
 }
 
-/// Stores a new database with one branch. The head goes last, so that a database exists whole or not at all.
+/// Stores a new database with one branch; `initial` is the transaction that `snapshot` holds, if it does. The head goes last, so that a database exists whole or not at all.
 ///
 /// # Errors
 /// `Existence`, code `:db-already-exists`, and those of the store.
@@ -28,6 +28,7 @@ pub(crate) fn create(
     nodes: &StoredNodes,
     branch: Keyword,
     snapshot: &Snapshot,
+    initial: Option<Transaction>,
     provenance: &Provenance,
     now: i64,
 ) -> Result<()> {
@@ -35,13 +36,16 @@ pub(crate) fn create(
     if store.get(&head_key(branch), None)?.is_some() {
         return Err(exists());
     }
-    let (_, commit) = write_commit(nodes, snapshot, provenance, Vec::new(), LogPosition::START, now)?;
-    let head = Head {
-        commit: commit.id,
-        session: 0,
-        incarnation: Uuid::new_v4().as_u128(),
-        closed_at: Some(LogPosition::START),
-    };
+    let incarnation = Uuid::new_v4().as_u128();
+    let mut end = LogPosition::START;
+    if let Some(initial) = initial {
+        let start = LogReader::new(store.clone(), incarnation, LogPosition::START);
+        let mut log = LogWriter::begin(&start, 0)?;
+        log.append(vec![initial])?;
+        end = log.position();
+    }
+    let (_, commit) = write_commit(nodes, snapshot, provenance, Vec::new(), end, now)?;
+    let head = Head { commit: commit.id, session: 0, incarnation, closed_at: Some(end) };
     if store.swap(&head_key(branch), None, head.encode(branch)?)? { Ok(()) } else { Err(exists()) }
 }
 

@@ -59,9 +59,9 @@ pub(crate) struct Shared {
 }
 
 enum Role {
-    Writer(Writer),
+    Writer(Box<Writer>),
     /// Follows the log of a writer elsewhere.
-    Reader(Mutex<follow::Follower>),
+    Reader(Box<Mutex<follow::Follower>>),
 }
 
 impl Connection {

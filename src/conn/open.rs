@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::db::{Db, Settings, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{NoNodes, NodeSource};
-use crate::log::{LogPosition, LogReader, LogWriter, Tail};
+use crate::log::{LogPosition, LogReader, LogWriter, Tail, Transaction};
 use crate::registry::{Access, Registry};
 use crate::store::{BoxFuture, Store};
 use crate::transact::{IntoTxData, transact};
@@ -93,14 +93,14 @@ pub fn delete_database(config: &Config) -> Result<()> {
 pub fn create_database_in(registry: &Registry, config: &Config) -> Result<()> {
     registry.check(config)?;
     // Before anything is stored: a database exists with its initial transaction or not at all.
-    let db = initial_db(registry, config)?;
+    let (db, initial) = initial_db(registry, config)?;
     let store = registry.create_store(config)?;
-    create_in(registry, config, &store, db)?;
+    create_in(registry, config, &store, db, initial)?;
     registry.release_store(config, store)
 }
 
-/// The database as it begins, in memory.
-fn initial_db(registry: &Registry, config: &Config) -> Result<Db> {
+/// The database as it begins, in memory, and what the log has to say of it.
+fn initial_db(registry: &Registry, config: &Config) -> Result<(Db, Option<Transaction>)> {
     let initial = config.initial_tx_data()?;
     let config = registry.complete(config)?;
     let kind = registry.index(config.index_kind().ok_or_else(unknown_index)?)?;
@@ -112,12 +112,14 @@ fn initial_db(registry: &Registry, config: &Config) -> Result<Db> {
     };
     let empty = Snapshot::empty(settings, kind.as_ref(), &config.index_settings(), &nodes)?;
     let db = Db::new(Arc::new(empty));
-    let Some(initial) = initial else { return Ok(db) };
+    let Some(initial) = initial else { return Ok((db, None)) };
     let made = initial.into_tx_data().and_then(|data| transact(&db, data, system_clock()));
-    Ok(made.map_err(|error| error.context(":initial-tx"))?.report.db_after)
+    let made = made.map_err(|error| error.context(":initial-tx"))?;
+    let transaction = Transaction { t: made.report.db_after.basis_t().0, bytes: made.record().encode()? };
+    Ok((made.report.db_after, Some(transaction)))
 }
 
-fn create_in(registry: &Registry, config: &Config, store: &Store, db: Db) -> Result<()> {
+fn create_in(registry: &Registry, config: &Config, store: &Store, db: Db, initial: Option<Transaction>) -> Result<()> {
     let config = registry.complete(config)?;
     let keyword = config.index_kind().ok_or_else(unknown_index)?;
     if store.capabilities().volatile {
@@ -126,7 +128,7 @@ fn create_in(registry: &Registry, config: &Config, store: &Store, db: Db) -> Res
     let nodes = Arc::new(StoredNodes::new(store.clone(), 0));
     let provenance =
         Provenance { config: config.to_form().to_string(), index: keyword, index_settings: config.index_settings() };
-    commit::create(&nodes, config.branch_name(), db.snapshot(), &provenance, system_clock())
+    commit::create(&nodes, config.branch_name(), db.snapshot(), initial, &provenance, system_clock())
 }
 
 /// [`connect`] with the kinds of a registry.
@@ -154,7 +156,7 @@ fn open_connection(registry: &Registry, config: &Config, name: &str) -> Result<A
     let (current, role, log) = if store.capabilities().volatile {
         let current = registry.memory().connect(name, config)?;
         let writer = Writer::new(Arc::clone(&current), Arc::clone(&listeners), clock, None);
-        (current, Role::Writer(writer), None)
+        (current, Role::Writer(Box::new(writer)), None)
     } else {
         open_stored(registry, config, store, &listeners, clock)?
     };
@@ -194,14 +196,14 @@ fn open_stored(
     let whole_log = LogReader::new(store.clone(), loaded.head.incarnation, LogPosition::START);
     let current = Arc::new(RwLock::new(Db::new(Arc::new(loaded.snapshot.clone()))));
     if config.is_read_only() {
-        return Ok((current, Role::Reader(Mutex::new(Follower::new(loaded))), Some(whole_log)));
+        return Ok((current, Role::Reader(Box::new(Mutex::new(Follower::new(loaded)))), Some(whole_log)));
     }
     let session = Uuid::new_v4().as_u128();
     let log = LogWriter::begin(&loaded.log, session)?;
     let head = commit::take_over(&store, branch, &loaded.head, session)?;
     let durable = Durable { nodes, branch, head, log, provenance: loaded.provenance, unflushed: loaded.replayed };
     let writer = Writer::new(Arc::clone(&current), Arc::clone(listeners), clock, Some(durable));
-    Ok((current, Role::Writer(writer), Some(whole_log)))
+    Ok((current, Role::Writer(Box::new(writer)), Some(whole_log)))
 }
 
 /// [`database_exists`] with the kinds of a registry.
