@@ -202,20 +202,23 @@ fn transactions(attributes: usize, most: usize) -> Vec<Vec<Op>> {
     all
 }
 
+/// What looks at a run: the operations, the log and the model after it.
+type Check<'a> = dyn FnMut(&[&Vec<Op>], &[Event], &Model) + 'a;
+
 /// Calls `check` with every run of exactly `length` transactions: the operations, the log and the model after it.
 fn each_run(
     attributes: &[Attribute],
     transactions: &[Vec<Op>],
     length: u64,
-    check: &mut dyn FnMut(&[&Vec<Op>], &[Event], &Model),
+    check: &mut Check<'_>,
 ) {
-    struct Walk<'a> {
+    struct Walk<'a, 'b> {
         attributes: &'a [Attribute],
         transactions: &'a [Vec<Op>],
         length: u64,
-        check: &'a mut dyn FnMut(&[&Vec<Op>], &[Event], &Model),
+        check: &'a mut Check<'b>,
     }
-    fn go<'a>(walk: &mut Walk<'a>, run: &mut Vec<&'a Vec<Op>>, log: &[Event], model: &Model) {
+    fn go<'a>(walk: &mut Walk<'a, '_>, run: &mut Vec<&'a Vec<Op>>, log: &[Event], model: &Model) {
         if run.len() as u64 == walk.length {
             (walk.check)(run, log, model);
             return;

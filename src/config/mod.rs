@@ -74,7 +74,7 @@ impl Config {
     /// Transactions that may wait for the writer when no other bound is given.
     pub const DEFAULT_QUEUE_SIZE: u64 = 120_000;
 
-    /// A config in which nothing is given. It names no store yet: see [`store_option`](Self::store_option).
+    /// A config in which nothing is given. It names no store yet: see [`store`](Self::store).
     pub fn new() -> Config {
         Config::default()
     }

@@ -493,9 +493,11 @@ impl State for Median {
     }
 }
 
-/// Mean and squared deviations as values come (Welford).
+/// Mean and squared deviations as values come (Welford 1962), both of the distances from the first value: values that are
+/// large and close together, such as ids and instants, would lose their differences otherwise.
 struct Variance {
     name: &'static str,
+    first: f64,
     count: f64,
     mean: f64,
     deviations: f64,
@@ -504,13 +506,17 @@ struct Variance {
 
 impl Variance {
     fn new(name: &'static str, result: fn(f64) -> f64) -> Variance {
-        Variance { name, count: 0.0, mean: 0.0, deviations: 0.0, result }
+        Variance { name, first: 0.0, count: 0.0, mean: 0.0, deviations: 0.0, result }
     }
 }
 
 impl State for Variance {
     fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
         let x = double(self.name, value)?;
+        if self.count == 0.0 {
+            self.first = x;
+        }
+        let x = x - self.first;
         self.count += 1.0;
         let from_old_mean = x - self.mean;
         self.mean += from_old_mean / self.count;

@@ -64,10 +64,13 @@ impl Env {
 /// One way of calling a rule: its name, the default source and the arguments that are known.
 type Goal = (Symbol, Symbol, Vec<Option<Value>>);
 
+/// Values for the arguments of a goal, and the error that the answer stands for, if any.
+type Found = (Vec<Option<Value>>, Option<String>);
+
 /// The answers of goals so far. Filled by passes until one adds nothing.
 #[derive(Default)]
 pub struct Tables {
-    answers: BTreeMap<Goal, BTreeSet<(Vec<Option<Value>>, Option<String>)>>,
+    answers: BTreeMap<Goal, BTreeSet<Found>>,
     visited: BTreeSet<Goal>,
     grown: bool,
 }
@@ -289,7 +292,7 @@ impl Solver {
         }
     }
 
-    fn answers(&mut self, tables: &mut Tables, goal: &Goal) -> Result<BTreeSet<(Vec<Option<Value>>, Option<String>)>> {
+    fn answers(&mut self, tables: &mut Tables, goal: &Goal) -> Result<BTreeSet<Found>> {
         if tables.visited.insert(goal.clone()) {
             let (name, src, args) = goal;
             let rules = self.rules.get(name).cloned().unwrap_or_default();

@@ -296,7 +296,7 @@ fn rules(attribute: Keyword, rng: &mut Rng) -> (String, &'static str) {
     let step = [
         format!("[(reach ?x ?y) [?x {a} ?z] (reach ?z ?y)]"),
         format!("[(reach ?x ?y) (reach ?x ?z) [?z {a} ?y]]"),
-        format!("[(reach ?x ?y) (reach ?x ?z) (reach ?z ?y)]"),
+        "[(reach ?x ?y) (reach ?x ?z) (reach ?z ?y)]".to_owned(),
         format!("[(reach ?x ?y) [?y {a} ?x]]"),
     ];
     match rng.below(5) {
