@@ -206,12 +206,7 @@ fn transactions(attributes: usize, most: usize) -> Vec<Vec<Op>> {
 type Check<'a> = dyn FnMut(&[&Vec<Op>], &[Event], &Model) + 'a;
 
 /// Calls `check` with every run of exactly `length` transactions: the operations, the log and the model after it.
-fn each_run(
-    attributes: &[Attribute],
-    transactions: &[Vec<Op>],
-    length: u64,
-    check: &mut Check<'_>,
-) {
+fn each_run(attributes: &[Attribute], transactions: &[Vec<Op>], length: u64, check: &mut Check<'_>) {
     struct Walk<'a, 'b> {
         attributes: &'a [Attribute],
         transactions: &'a [Vec<Op>],

@@ -9,7 +9,7 @@ use crate::db::Snapshot;
 use crate::edn::{self, Keyword};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Index, IndexKind, NodeSource};
-use crate::log::{LogReader, Tail};
+use crate::log::{LogPosition, LogReader, Tail};
 use crate::schema::Schema;
 use crate::store::Store;
 use crate::transact::TxRecord;
@@ -20,6 +20,8 @@ pub(crate) struct Loaded {
     pub snapshot: Snapshot,
     pub head: Head,
     pub provenance: Provenance,
+    /// The end of the log at the commit.
+    pub flushed_at: LogPosition,
     /// Stands after the last entry of the log.
     pub log: LogReader,
     /// Bytes of transactions that were replayed from the log.
@@ -73,7 +75,7 @@ pub(crate) fn load(
         );
         return Err(Error::new(ErrorKind::Corrupt, "log/corrupt", message));
     }
-    Ok(Loaded { snapshot, head, provenance, log, replayed, tail })
+    Ok(Loaded { snapshot, head, provenance, flushed_at: commit.log, log, replayed, tail })
 }
 
 fn read_commit(store: &Store, id: u128) -> Result<Commit> {

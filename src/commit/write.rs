@@ -123,11 +123,15 @@ pub(crate) fn flush(
     Ok((flushed, moved))
 }
 
-/// Makes `session` the one that may move the head.
+/// Makes `session` the one that may move the head. Where `swap` is not atomic between processes the backend itself keeps
+/// a second writer out, and the head stays as it is.
 ///
 /// # Errors
 /// As [`flush`].
 pub(crate) fn take_over(store: &Store, branch: Keyword, head: &Head, session: u128) -> Result<Head> {
+    if !store.capabilities().atomic_swap {
+        return Ok(head.clone());
+    }
     let taken = Head { session, closed_at: None, ..head.clone() };
     move_head(store, branch, head, &taken)?;
     Ok(taken)

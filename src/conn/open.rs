@@ -201,7 +201,15 @@ fn open_stored(
     let session = Uuid::new_v4().as_u128();
     let log = LogWriter::begin(&loaded.log, session)?;
     let head = commit::take_over(&store, branch, &loaded.head, session)?;
-    let durable = Durable { nodes, branch, head, log, provenance: loaded.provenance, unflushed: loaded.replayed };
+    let durable = Durable {
+        nodes,
+        branch,
+        head,
+        log,
+        provenance: loaded.provenance,
+        unflushed: loaded.replayed,
+        flushed_at: loaded.flushed_at,
+    };
     let writer = Writer::new(Arc::clone(&current), Arc::clone(listeners), clock, Some(durable));
     Ok((current, Role::Writer(Box::new(writer)), Some(whole_log)))
 }

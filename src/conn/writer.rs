@@ -14,7 +14,7 @@ use crate::commit::{self, Head, Moment, Provenance, StoredNodes};
 use crate::db::Db;
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::{LogWriter, Transaction};
+use crate::log::{LogPosition, LogWriter, Transaction};
 use crate::transact::{TxData, TxReport, transact};
 
 /// Tells the time: milliseconds since 1970-01-01T00:00Z.
@@ -33,6 +33,8 @@ pub(super) struct Durable {
     pub provenance: Provenance,
     /// Bytes of log since the last flush.
     pub unflushed: u64,
+    /// The end of the log at the last flush.
+    pub flushed_at: LogPosition,
 }
 
 /// Databases that are still held read on from the store; the next writer need not wait for them.
@@ -155,13 +157,18 @@ impl Writer {
         let (pending, count) = (std::mem::take(&mut applied.pending), applied.count);
         self.settle(committed, pending, count)?;
         let Some(durable) = &mut committed.durable else { return Ok(()) };
-        let moment = Moment { log: durable.log.position(), closed: closing, now: (self.clock)() };
+        let end = durable.log.position();
+        if durable.flushed_at == end && (!closing || durable.head.closed_at == Some(end)) {
+            return Ok(());
+        }
+        let moment = Moment { log: end, closed: closing, now: (self.clock)() };
         let (head, provenance) = (&durable.head, &durable.provenance);
         let flushed = commit::flush(&durable.nodes, durable.branch, head, applied.db.snapshot(), provenance, moment);
         match flushed {
             Ok((snapshot, head)) => {
                 durable.head = head;
                 durable.unflushed = 0;
+                durable.flushed_at = end;
                 applied.db = Db::new(Arc::new(snapshot));
                 *self.current.write() = applied.db.clone();
                 Ok(())

@@ -6,8 +6,8 @@
 //!
 //! On a backend that writes in place, entries lie one after the other in preallocated segments, so that a commit is one
 //! overwrite and one sync. On others each entry is a blob of its own under its number, put only if absent: that is the
-//! fence, for two writers cannot both have an entry with one number. Every writer begins with an entry that holds no
-//! transactions, its session; an older writer finds it where its own next entry should go.
+//! fence, for two writers cannot both have an entry with one number. Every writer there begins with an entry without
+//! transactions, its session; an older one finds it where its own next entry should go.
 
 mod entry;
 mod medium;

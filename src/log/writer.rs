@@ -18,7 +18,8 @@ pub(crate) struct LogWriter {
 }
 
 impl LogWriter {
-    /// Takes over a log that was read to its end by writing the mark of a new session.
+    /// Takes over a log that was read to its end: by writing the mark of a new session, which is what fences older
+    /// writers; in place there is nothing to fence, for the backend itself keeps a second writer out.
     ///
     /// # Errors
     /// `Fenced` when another writer's entry stands there, and those of the store.
@@ -28,10 +29,12 @@ impl LogWriter {
         // The last entry can be read and yet not be on the disk: its writer was killed before the sync, or the sync
         // failed, after which another sync says nothing about it. The entries to come build on it, so it is written
         // once more. All before it were durable when it was written.
-        if let Some((position, frame)) = read.last().filter(|_| writer.medium.writes_in_place()) {
+        if !writer.medium.writes_in_place() {
+            writer.append(Vec::new())?;
+        } else if let Some((position, frame)) = read.last() {
             writer.medium.write(position, frame.clone())?;
+            writer.medium.hint(writer.position.seq)?;
         }
-        writer.append(Vec::new())?;
         Ok(writer)
     }
 
