@@ -18,9 +18,11 @@ use crate::output::{Layout, Mode, foot, milliseconds};
 /// Import the Debian archive into a new database and ask it questions
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The database to make; one that is there is replaced
-    #[arg(default_value = "debian.tr")]
-    database: PathBuf,
+    /// The database to make. Without it debian.tr is made, and replaced if it is there [default: debian.tr]
+    database: Option<PathBuf>,
+    /// Replace DATABASE with all that it holds
+    #[arg(long)]
+    overwrite: bool,
     /// Where packages.jsonl.gz and security.jsonl.gz are
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -32,8 +34,14 @@ const NEEDS: &str = "[[(needs ?p ?d) [?p :depends ?d]]
 
 pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     let data = data(args)?;
-    let config = Config::file(&args.database);
+    let database = args.database.as_deref().unwrap_or(Path::new("debian.tr"));
+    let config = Config::file(database);
     if database_exists(&config)? {
+        // A database that the user names may be one of the user's own.
+        if args.database.is_some() && !args.overwrite {
+            let shown = database.display();
+            return Err(Failure::Usage(format!("the database {shown} exists; give --overwrite to replace it")));
+        }
         delete_database(&config)?;
     }
     create_database(&config)?;
@@ -41,7 +49,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     let toured = tour(&conn, &data, out);
     conn.release()?;
     toured?;
-    writeln!(out, "\nThe database is left in {0}. Go on with: treering shell {0}", args.database.display())?;
+    writeln!(out, "\nThe database is left in {0}. Go on with: treering shell {0}", database.display())?;
     Ok(())
 }
 
