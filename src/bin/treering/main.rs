@@ -77,19 +77,23 @@ fn main() -> ExitCode {
         Err(failure) => {
             // What was written before the failure comes first.
             let _ = out.flush();
-            tell(&failure);
+            tell(&failure, "--help");
             ExitCode::from(failure.code())
         }
     }
 }
 
-fn tell(failure: &Failure) {
+/// Tells of a failure; `help` is what to type for more where the words that were typed mean nothing.
+fn tell(failure: &Failure, help: &str) {
     if matches!(failure, Failure::Told | Failure::Pipe) {
         return;
     }
     let mut stderr = std::io::stderr().lock();
     let (begin, end) = if output::colours(stderr.is_terminal()) { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
-    let help = if matches!(failure, Failure::Usage(_)) { "\n\nFor more information, try '--help'." } else { "" };
+    let help = match failure {
+        Failure::Usage(_) => format!("\n\nFor more information, try '{help}'."),
+        _ => String::new(),
+    };
     // Nobody is left to be told that this failed.
     let _ = writeln!(stderr, "{begin}error:{end} {failure}{help}");
 }

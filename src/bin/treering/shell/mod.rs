@@ -47,7 +47,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         (open_reader(&config)?, None)
     } else {
         match open_writer(&config) {
-            Err(Failure::Engine(error)) if error.kind() == ErrorKind::Fenced => {
+            // Another process writes, or this one may not.
+            Err(Failure::Engine(error)) if error.kind() == ErrorKind::Fenced || error.code() == "store/denied" => {
                 let notice = format!("{}\nopened for reading only", error.message());
                 (open_reader(&config)?, Some(notice))
             }
@@ -87,7 +88,7 @@ fn entries(
             Ok(false) => break,
             Err(Failure::Pipe) => return Err(Failure::Pipe),
             Err(failure) => {
-                crate::tell(&failure);
+                crate::tell(&failure, ".help");
                 failed = true;
             }
         }
@@ -135,7 +136,7 @@ fn converse(session: &mut Session, out: &mut dyn Write) -> Outcome {
                 Err(Failure::Pipe) => return Err(Failure::Pipe),
                 Err(failure) => {
                     out.flush()?;
-                    crate::tell(&failure);
+                    crate::tell(&failure, ".help");
                 }
             },
             // Ctrl-C takes back what was typed.
