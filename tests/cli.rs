@@ -387,7 +387,8 @@ fn the_shell_reads_a_script() {
         ".nonsense\n[:find ?x :where [?e\n:name]]\n.read nowhere\n[:find (count ?e) . :where [?e :name]]\n",
     );
     assert_eq!((ran.code, ran.out.as_str()), (1, "4\n"), "{ran:?}");
-    assert!(ran.err.contains("there is no command .nonsense") && ran.err.contains("nowhere cannot be read"), "{ran:?}");
+    assert!(ran.err.contains("there is no command .nonsense") && ran.err.contains("try '.help'"), "{ran:?}");
+    assert!(ran.err.contains("nowhere cannot be read"), "{ran:?}");
     place.write("loop.txt", ".read loop.txt\n");
     assert!(place.feed(&["shell"], ".read loop.txt\n").err.contains("at most 16 deep"));
     place.write("i.csv", "k\n1\n2\n");
@@ -501,6 +502,20 @@ fn missing_and_damaged_databases_are_told() {
     assert!(place.fails(1, &["stats", "empty.tr"]).contains("create-database empty.tr"));
     place.write("plain.tr", "not a folder");
     place.fails(1, &["stats", "plain.tr"]);
+
+    // The database that a tour would stand in for is the user's own.
+    place.write("packages.jsonl.gz", "");
+    let told = place.fails(2, &["tour", "p.tr", "--data", "."]);
+    assert!(told.contains("p.tr exists") && told.contains("--overwrite"), "{told}");
+
+    // What exists and what is damaged is told with its place.
+    assert!(place.fails(1, &["create-database", "p.tr"]).contains("p.tr: the database exists already"));
+    let head = place.path().join("p.tr/head/db");
+    let bytes = std::fs::read(&head).expect("a head");
+    std::fs::write(&head, &bytes[..20]).expect("a file");
+    let told = place.fails(1, &["query", "p.tr", NAMES]);
+    assert!(told.contains("p.tr: ") && told.contains("backup"), "{told}");
+    std::fs::write(&head, &bytes).expect("a file");
 
     // One byte flipped in the middle of each file of the database: an error, or an answer that is right.
     let right = place.ok(&["query", "p.tr", NAMES, "-m", "csv"]);

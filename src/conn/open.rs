@@ -95,7 +95,7 @@ pub fn create_database_in(registry: &Registry, config: &Config) -> Result<()> {
     // Before anything is stored: a database exists with its initial transaction or not at all.
     let (db, initial) = initial_db(registry, config)?;
     let store = registry.create_store(config)?;
-    create_in(registry, config, &store, db, initial)?;
+    create_in(registry, config, &store, db, initial).map_err(|error| located(config, error))?;
     registry.release_store(config, store)
 }
 
@@ -158,7 +158,7 @@ fn open_connection(registry: &Registry, config: &Config, name: &str) -> Result<A
         let writer = Writer::new(Arc::clone(&current), Arc::clone(&listeners), clock, None);
         (current, Role::Writer(Box::new(writer)), None)
     } else {
-        open_stored(registry, config, store, &listeners, clock)?
+        open_stored(registry, config, store, &listeners, clock).map_err(|error| located(config, error))?
     };
     let open = Arc::clone(registry.open());
     let forgotten = name.to_owned();
@@ -251,6 +251,15 @@ pub fn delete_database_in(registry: &Registry, config: &Config) -> Result<()> {
 /// What a connection is found by: the store and the branch.
 fn open_name(registry: &Registry, config: &Config) -> Result<String> {
     Ok(format!("{} {}", registry.identity(config)?, config.branch_name()))
+}
+
+/// Says of which store an error is that cannot know it.
+fn located(config: &Config, error: Error) -> Error {
+    let concerned = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Existence);
+    match config.store_config().path().map(|path| path.display().to_string()) {
+        Some(path) if concerned && !error.message().contains(&path) => error.context(path),
+        _ => error,
+    }
 }
 
 fn unknown_index() -> Error {

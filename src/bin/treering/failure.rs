@@ -52,6 +52,9 @@ impl fmt::Display for Failure {
                     }
                     source = cause.source();
                 }
+                if error.kind() == treering::ErrorKind::Corrupt && !error.message().contains("backup") {
+                    f.write_str("\nthe database is damaged; restore it from a backup")?;
+                }
                 write!(f, "\n(:{})", error.code())
             }
             Failure::Told | Failure::Pipe => Ok(()),

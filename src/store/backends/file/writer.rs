@@ -76,7 +76,9 @@ impl Writer {
                 let note = dir.fs.open(&path, false).and_then(|file| read_range(file.as_ref(), 0, NOTE));
                 let note = note.ok().and_then(|bytes| String::from_utf8(bytes).ok()).filter(|n| !n.is_empty());
                 let holder = note.map_or("(its note cannot be read)".to_owned(), |note| note.trim().to_owned());
-                let what = format!("the store {shown} has a writer already: {holder}; release it there first");
+                let what = format!(
+                    "the store {shown} has a writer already: {holder}; release it there first, or connect for reading only"
+                );
                 return Err(Error::new(ErrorKind::Fenced, "store/locked", what));
             }
             Err(e) if e.kind() == io::ErrorKind::Unsupported => {
