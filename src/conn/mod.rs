@@ -146,7 +146,7 @@ impl Connection {
     }
 
     /// The transactions after `after` up to `to` (`None`: up to the last that [`db`](Self::db) contains), oldest first,
-    /// each with what it asserted and retracted. Begin after [`TX0`](crate::TX0) for all of them.
+    /// each with what it asserted and retracted. Begin after `EntityId(TX0)` (see [`TX0`](crate::TX0)) for all of them.
     ///
     /// They come from the log, entry by entry, so any number of them takes little memory. A database in memory has no log:
     /// there they come from the indexes, which is a scan of the whole history, without what `:db/noHistory` forgot.

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct QueryOptions {
     /// When the query must be done; `query/deadline` after it.
     pub deadline: Option<Instant>,
-    /// Most rows that any step of the query may put out; `query/limit` past it.
+    /// Most rows that all steps of the query together may put out; `query/limit` past it.
     pub max_rows: Option<u64>,
     /// Most bytes that the query may hold at a time, roughly; `query/limit` past it.
     pub max_bytes: Option<u64>,
@@ -65,7 +65,10 @@ impl Budget {
     pub fn check(&mut self, rows: usize, heap: usize) -> Result<()> {
         self.rows = self.rows.saturating_add(rows as u64);
         if self.rows > self.max_rows {
-            let message = format!("the query went through more than {} rows, its limit", self.max_rows);
+            let message = format!(
+                "the query went through more than {} rows, its limit; tie its clauses together by more shared variables, or allow more",
+                self.max_rows
+            );
             return Err(Error::new(ErrorKind::Limit, "query/limit", message));
         }
         if self.bytes.saturating_add(heap as u64) > self.max_bytes {

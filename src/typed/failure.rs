@@ -74,7 +74,11 @@ impl serde::de::Error for Failure {
     }
 
     fn invalid_type(got: Unexpected<'_>, wanted: &dyn Expected) -> Self {
-        Failure::new(format_args!("wanted {wanted}, got {got}"))
+        match got {
+            // Serde's word for it says nothing to who asks a database.
+            Unexpected::Unit => Failure::new(format_args!("wanted {wanted}, got nil")),
+            got => Failure::new(format_args!("wanted {wanted}, got {got}")),
+        }
     }
 
     fn invalid_value(got: Unexpected<'_>, wanted: &dyn Expected) -> Self {

@@ -214,3 +214,8 @@ proptest! {
         assert_eq!(read, record);
     }
 }
+
+#[test]
+fn nothing_is_told_as_nil() {
+    assert_eq!(of::<i64>("nil"), Err("wanted i64, got nil".to_owned()));
+}
