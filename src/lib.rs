@@ -77,3 +77,15 @@ pub use db::testing as db_testing;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/configuration.md")]
+struct ConfigurationPage;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/transactions.md")]
+struct TransactionsPage;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/time.md")]
+struct TimePage;
