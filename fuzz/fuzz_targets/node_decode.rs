@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use treering::Order;
 use treering::edn::FormKind;
 use treering::index::testing::{MemoryNodes, decode_columns, encode_columns};
-use treering::index::{Direction, Index, IndexKind, PersistentSet};
+use treering::index::{Direction, IndexKind, PersistentSet};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(columns) = decode_columns(bytes) {

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::order::Side;
 
-/// A column of unsigned integers; one value for all rows takes no room.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A column of unsigned integers; one value for all rows takes no room. Columns are equal when their rows are, however
+/// they are kept.
+#[derive(Debug, Clone)]
 pub enum IntColumn {
     /// The same number in every row.
     Constant {
@@ -17,6 +18,14 @@ pub enum IntColumn {
     /// A number for each row.
     Plain(Vec<u64>),
 }
+
+impl PartialEq for IntColumn {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && (0..self.len()).all(|i| self.get(i) == other.get(i))
+    }
+}
+
+impl Eq for IntColumn {}
 
 impl Default for IntColumn {
     fn default() -> Self {

@@ -115,6 +115,15 @@ fn numbers_of_every_width_come_back() {
 }
 
 #[test]
+fn rows_decide_whether_columns_are_equal() {
+    // Seven rows, whose attributes are all 0 and packed one by one; written again they are one number.
+    let bytes = [1, 7, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let columns = decode_columns(&mut &bytes[..]).unwrap();
+    assert_eq!(columns.len(), 7);
+    assert_eq!(decode_columns(&mut &encoded(&columns)[..]).unwrap(), columns);
+}
+
+#[test]
 fn a_constant_column_takes_two_bytes() {
     let mut bytes = Vec::new();
     super::ints::encode_column(&IntColumn::Constant { value: OPEN, len: 1000 }, &mut bytes);
