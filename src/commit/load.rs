@@ -114,10 +114,15 @@ fn restore(
 /// `Corrupt` for damage, and those of reading nodes; snapshot and log then stand after the same entry, and the same call
 /// goes on from there.
 pub(crate) fn replay(snapshot: &mut Snapshot, log: &mut LogReader) -> Result<u64> {
+    let span = tracing::debug_span!("replay", bytes = tracing::field::Empty, t = tracing::field::Empty);
+    let _entered = span.enter();
     let mut bytes = 0;
     loop {
         let position = log.position();
-        let Some(entry) = log.next()? else { return Ok(bytes) };
+        let Some(entry) = log.next()? else {
+            span.record("bytes", bytes).record("t", snapshot.basis_t.0);
+            return Ok(bytes);
+        };
         let after = entry.transactions.iter().try_fold(snapshot.clone(), |before, transaction| {
             bytes += transaction.bytes.len() as u64;
             TxRecord::decode(&transaction.bytes)?.replay(&before)

@@ -137,6 +137,8 @@ fn create_in(registry: &Registry, config: &Config, store: &Store, db: Db, initia
 /// As there.
 pub fn connect_in(registry: &Registry, config: &Config) -> Result<Connection> {
     let config = registry.complete(config)?;
+    let span = tracing::debug_span!("connect", branch = %config.branch_name(), read_only = config.is_read_only());
+    let _entered = span.enter();
     let name = open_name(registry, &config)?;
     let shared = registry.open().get_or_open(&name, || open_connection(registry, &config, &name))?;
     if shared.read_only != config.is_read_only() {

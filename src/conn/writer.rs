@@ -161,6 +161,9 @@ impl Writer {
         if durable.flushed_at == end && (!closing || durable.head.closed_at == Some(end)) {
             return Ok(());
         }
+        let t = applied.db.basis_t().0;
+        let span = tracing::debug_span!("flush", branch = %durable.branch, t, log_bytes = durable.unflushed, closing);
+        let _entered = span.enter();
         let moment = Moment { log: end, closed: closing, now: (self.clock)() };
         let (head, provenance) = (&durable.head, &durable.provenance);
         let flushed = commit::flush(&durable.nodes, durable.branch, head, applied.db.snapshot(), provenance, moment);
