@@ -126,21 +126,26 @@ impl Planner<'_> {
 
     /// Whether a clause is to be applied at once: it is ready and costs little.
     fn is_filter(&self, clause: &Clause, state: &State, left: &[usize], clauses: &[Clause]) -> bool {
-        let is_late = |call: bool| {
-            // Calls that may fail wait for every clause that does not depend on them.
-            call && self.late
-                && left.iter().any(|i| {
-                    let other = &clauses[*i];
-                    !matches!(other.kind, Kind::Call(_) | Kind::Equal(..)) && self.is_ready(other, &state.bound)
-                })
-        };
         match &clause.kind {
             Kind::Call(call) => {
-                self.is_ready(clause, &state.bound) && call.binding.as_ref().is_none_or(is_single) && !is_late(true)
+                self.is_ready(clause, &state.bound)
+                    && call.binding.as_ref().is_none_or(is_single)
+                    && !self.has_to_wait(clause, state, left, clauses)
             }
             Kind::Equal(..) => self.is_ready(clause, &state.bound),
             _ => false,
         }
+    }
+
+    /// Whether a clause is a call that may fail, while there are clauses left that do not depend on it: when calls are
+    /// late, those go first.
+    fn has_to_wait(&self, clause: &Clause, state: &State, left: &[usize], clauses: &[Clause]) -> bool {
+        self.late
+            && matches!(clause.kind, Kind::Call(_))
+            && left.iter().any(|i| {
+                let other = &clauses[*i];
+                !matches!(other.kind, Kind::Call(_) | Kind::Equal(..)) && self.is_ready(other, &state.bound)
+            })
     }
 
     fn apply_filter(&self, clause: &Clause, state: &mut State) {
@@ -250,6 +255,9 @@ impl Planner<'_> {
         let mut best_score = f64::INFINITY;
         for (at, i) in left.iter().enumerate() {
             if matches!(clauses[*i].kind, Kind::Not { .. }) || !self.is_ready(&clauses[*i], &state.bound) {
+                continue;
+            }
+            if self.has_to_wait(&clauses[*i], state, left, clauses) {
                 continue;
             }
             let (method, next, connected) = self.after(&clauses[*i], &facets[*i], state, depth)?;
