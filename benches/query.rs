@@ -1,12 +1,15 @@
-//! Queries in memory over generated people: scans, star joins, joins over values, aggregates, rules. Run with
-//! `cargo bench --bench query`; the number of people is the first argument.
+//! Queries in memory over generated people: scans, star joins, joins over values, aggregates, rules; and prepared point
+//! queries over a stored database. Run with `cargo bench --bench query`; the number of people is the first argument.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use treering::db_testing::empty_db;
 use treering::edn::Keyword;
-use treering::{Db, EntityId, EntityMap, Input, SchemaFlexibility, Value, inputs, q, with};
+use treering::{
+    Config, Db, EntityId, EntityMap, Input, SchemaFlexibility, Value, connect, create_database, inputs, prepare, q,
+    with,
+};
 
 const SCHEMA: &str = "[
   {:db/ident :name :db/valueType :db.type/string :db/cardinality :db.cardinality/one :db/index true}
@@ -49,7 +52,53 @@ fn people(n: u64) -> Db {
     db
 }
 
+/// Entities of the stored database.
+const PACKAGES: u64 = 60_000;
+
+/// A point query by a unique attribute, prepared once, on a stored database whose nodes are in the cache.
+fn prepared_points() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = Config::file(dir.path().join("db"));
+    create_database(&config).expect("a new database");
+    let conn = connect(&config).expect("a connection");
+    let schema = "[{:db/ident :name :db/valueType :db.type/string :db/cardinality :db.cardinality/one :db/unique :db.unique/identity}
+        {:db/ident :version :db/valueType :db.type/string :db/cardinality :db.cardinality/one}]";
+    conn.transact(schema).expect("the schema is right");
+    for first in (0..PACKAGES).step_by(10_000) {
+        let entity = |i: u64| {
+            let version = Value::from(format!("1.{}", i % 17));
+            EntityMap::new().set(Keyword::new("name"), format!("package-{i}")).set(Keyword::new("version"), version)
+        };
+        conn.transact((first..first + 10_000).map(entity).collect::<Vec<_>>()).expect("the packages are right");
+    }
+    conn.flush().expect("flushed");
+    let db = conn.db();
+    let text = "[:find ?v . :in $ ?n :where [?e :name ?n] [?e :version ?v]]";
+    let query = prepare(text).expect("the query is right");
+    let name = |i: u64| format!("package-{}", i * 7919 % PACKAGES);
+    let runs = 20_000;
+    for round in ["first pass", "warm"] {
+        let start = Instant::now();
+        for i in 0..runs {
+            let found = query.run((&db, name(i))).expect("the query is right");
+            assert_eq!(black_box(found).len(), 1);
+        }
+        let each = start.elapsed().as_nanos() as f64 / runs as f64 / 1000.0;
+        println!("prepared point, {round}: {each:.1} us");
+    }
+    let start = Instant::now();
+    for i in 0..2_000 {
+        black_box(q(text, (&db, name(i))).expect("the query is right"));
+    }
+    println!("the same, not prepared: {:.1} us", start.elapsed().as_nanos() as f64 / 2_000.0 / 1000.0);
+    drop(db);
+    conn.release().expect("released");
+}
+
 fn main() {
+    if std::env::args().any(|arg| arg == "points") {
+        return prepared_points();
+    }
     let n = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(20_000);
     let db = people(n);
     println!("{n} people");
@@ -95,4 +144,5 @@ fn main() {
         times.sort_unstable();
         println!("{name:12} {rows:8} rows {:10.1} us", times[times.len() / 2].as_nanos() as f64 / 1000.0);
     }
+    prepared_points();
 }

@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::index::{Chunk, Cursor, Direction};
 
 /// What a database shows of its facts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// The facts that hold.
     State,

@@ -33,7 +33,7 @@ use hashbrown::HashSet;
 use logic::Program;
 use operator::{Exec, Heap};
 use options::Budget;
-use plan::{Plan, Planner};
+use plan::{Plan, Planner, Samples};
 use run::Run;
 
 use crate::edn::Form;
@@ -120,35 +120,43 @@ fn evaluate(query: &Query, inputs: &[Input], options: &QueryOptions, depth: usiz
     let functions = options.functions.as_ref().unwrap_or(&standard().0);
     let aggregates = options.aggregates.as_ref().unwrap_or(&standard().1);
     let program = analyzed(query, inputs, functions, aggregates)?;
-    evaluate_program(&program, inputs, options, depth)
+    evaluate_program(&program, inputs, options, depth, None)
 }
 
-fn evaluate_program(program: &Program, inputs: &[Input], options: &QueryOptions, depth: usize) -> Result<Output> {
-    let functions = options.functions.as_ref().unwrap_or(&standard().0);
-    let aggregates = options.aggregates.as_ref().unwrap_or(&standard().1);
+fn evaluate_program(
+    program: &Program,
+    inputs: &[Input],
+    options: &QueryOptions,
+    depth: usize,
+    samples: Option<&Samples>,
+) -> Result<Output> {
+    let span = tracing::debug_span!("q", depth, rows = tracing::field::Empty);
+    let _entered = span.enter();
     // A function may fail for a row that another clause would have dropped: then those clauses go first.
-    match attempt(program, inputs, functions, aggregates, options, depth, false) {
-        Err((_, true)) => {
-            attempt(program, inputs, functions, aggregates, options, depth, true).map_err(|(error, _)| error)
-        }
-        other => other.map_err(|(error, _)| error),
-    }
+    let output = match attempt(program, inputs, options, depth, samples, false) {
+        Err((_, true)) => attempt(program, inputs, options, depth, samples, true),
+        other => other,
+    };
+    let output = output.map_err(|(error, _)| error)?;
+    span.record("rows", output.len());
+    Ok(output)
 }
 
 /// One run; an error comes with whether a called function failed.
 fn attempt(
     program: &Program,
     inputs: &[Input],
-    functions: &Functions,
-    aggregates: &Aggregates,
     options: &QueryOptions,
     depth: usize,
+    samples: Option<&Samples>,
     late: bool,
 ) -> Result<Output, (Error, bool)> {
+    let functions = options.functions.as_ref().unwrap_or(&standard().0);
+    let aggregates = options.aggregates.as_ref().unwrap_or(&standard().1);
     let mut heap = Heap::default();
     let plain = |error| (error, false);
     let run = Run::new(program, inputs, functions, aggregates, options, depth, &mut heap).map_err(plain)?;
-    let planner = Planner::new(&run, late);
+    let planner = Planner::new(&run, late, samples);
     let wanted = find::wanted(program);
     let plan = planned(&planner, &wanted).map_err(plain)?;
     let mut cx = Exec { run: &run, heap, budget: Budget::new(options), solving: Vec::new(), call_failed: false };
@@ -190,7 +198,7 @@ pub fn explain(query: impl IntoQuery, inputs: impl IntoInputs) -> Result<Explana
     let program = analyzed(&query, &inputs, functions, aggregates)?;
     let mut heap = Heap::default();
     let run = Run::new(&program, &inputs, functions, aggregates, &options, 0, &mut heap)?;
-    let planner = Planner::new(&run, false);
+    let planner = Planner::new(&run, false, None);
     let plan = planned(&planner, &find::wanted(&program))?;
     let mut text = String::new();
     plan::explain_plan(&plan, &program, 0, &mut text);

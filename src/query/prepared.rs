@@ -8,16 +8,19 @@ use super::input::{IntoInputs, IntoQuery};
 use super::logic::Program;
 use super::options::QueryOptions;
 use super::output::Output;
+use super::plan::Samples;
 use super::{Query, evaluate, evaluate_program, standard};
 use crate::error::Result;
 
 /// A query that is parsed, and analyzed once and for all unless it takes rules. The order of its clauses is chosen at
-/// each run, for the inputs of that run. It can be shared between threads.
+/// each run, for the inputs of that run; what that takes to know of an attribute's values is looked up again only when the
+/// number of its datoms has doubled or halved. It can be shared between threads.
 #[derive(Debug, Clone)]
 pub struct Prepared {
     query: Query,
     /// `None` where the rules of a run have a say.
     program: Option<Arc<Program>>,
+    samples: Arc<Samples>,
 }
 
 /// Prepares a query.
@@ -41,7 +44,7 @@ pub fn prepare(query: impl IntoQuery) -> Result<Prepared> {
     } else {
         Some(Arc::new(analyze(&query.ast, &RuleBook::default(), functions, aggregates)?))
     };
-    Ok(Prepared { query, program })
+    Ok(Prepared { query, program, samples: Arc::default() })
 }
 
 impl Prepared {
@@ -61,7 +64,7 @@ impl Prepared {
     pub fn run_with(&self, inputs: impl IntoInputs, options: &QueryOptions) -> Result<Output> {
         let inputs = inputs.into_inputs();
         match &self.program {
-            Some(program) => evaluate_program(program, &inputs, options, 0),
+            Some(program) => evaluate_program(program, &inputs, options, 0, Some(&self.samples)),
             None => evaluate(&self.query, &inputs, options, 0),
         }
     }

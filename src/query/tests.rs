@@ -329,6 +329,31 @@ fn budgets_end_a_query() {
 }
 
 #[test]
+fn calls_wait_for_rules_that_drop_the_rows_they_fail_for() {
+    let rules = "[[(odd ?x ?y) [?x :friend ?y]] [(odd ?x ?y) [?x :friend ?z] (even ?z ?y)]
+        [(even ?x ?y) [?x :friend ?z] (odd ?z ?y)]]";
+    let given = Input::Form(read(r#"[[2 :a] [#inst "1970-01-01" :b] ["text" :c] [4 :d]]"#).unwrap());
+    let query = "[:find ?w :in $ % $r :where (odd ?x ?v) [$r ?v ?l] [(dec ?v) ?w] [(!= ?v ?x)]]";
+    finds(query, (&people(), rules, given), "#{[1]}");
+}
+
+#[test]
+fn prepared_queries_follow_the_database() {
+    let query = super::prepare("[:find ?n . :in $ ?e :where [?e :name ?n] [?e :age ?a]]").unwrap();
+    let db = people();
+    let ask = |db: &Db, e: i64| query.run((db, e)).unwrap().to_value();
+    let name = |text: &str| Value::from(text);
+    assert_eq!(ask(&db, 1), name("Ivan"));
+    let before = db.as_of(EntityId(crate::datom::TX0 + 1)).unwrap();
+    assert_eq!((ask(&before, 2), ask(&before, 3)), (name("Petr"), Value::Nil));
+    assert_eq!(ask(&db.filter(|_, datom| datom.e.0 > 2), 1), Value::Nil);
+    let more: Vec<(u64, &str, Value, bool)> =
+        (10..200).flat_map(|e| [(e, "name", name("Bo"), true), (e, "age", Value::Long(1), true)]).collect();
+    let grown = db_of(&["age long", "name string index"], &[&more]);
+    assert_eq!((ask(&grown, 150), ask(&grown, 1), ask(&db, 3)), (name("Bo"), Value::Nil, name("Ivan")));
+}
+
+#[test]
 fn nested_queries_and_views() {
     let db = people();
     finds(

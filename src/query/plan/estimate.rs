@@ -1,11 +1,13 @@
 //! How many rows a pattern gives, from the counts of index ranges and a sample of the values.
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
+use parking_lot::Mutex;
 
 use super::shape::Shape;
 use super::{A, E, Part, V, ValueRange};
 use crate::datom::{AttrId, Component, Cut, Key, Order, Side, Value};
-use crate::db::Db;
+use crate::db::{Db, Mode};
+use crate::edn::Keyword;
 use crate::error::Result;
 use crate::index::Direction;
 
@@ -77,17 +79,58 @@ pub(in crate::query) fn cuts(key: Key, range: &ValueRange) -> (Cut, Cut) {
     (bound(&range.low, Side::Before, Side::After), bound(&range.high, Side::After, Side::Before))
 }
 
-pub(super) fn estimate(db: &Db, shape: &Shape, range: &ValueRange) -> Result<Estimate> {
+/// What a prepared query remembers of the values of attributes from run to run. It steers the order of clauses alone, so
+/// what is out of date costs time at most.
+#[derive(Debug, Default)]
+pub(in crate::query) struct Samples(Mutex<HashMap<SampleOf, (f64, Sample)>>);
+
+/// An attribute in a mode of views, and whether datoms are filtered.
+type SampleOf = (Keyword, Mode, bool);
+
+impl Samples {
+    /// Most attributes that are remembered.
+    const MOST: usize = 256;
+
+    /// The sample that was taken when there were between half and twice as many rows.
+    fn get(&self, of: &SampleOf, rows: f64) -> Option<Sample> {
+        self.0.lock().get(of).filter(|(then, _)| rows <= then * 2.0 && *then <= rows * 2.0).map(|(_, sample)| *sample)
+    }
+
+    fn put(&self, of: SampleOf, rows: f64, sample: Sample) {
+        let mut known = self.0.lock();
+        if known.len() >= Samples::MOST {
+            known.clear();
+        }
+        known.insert(of, (rows, sample));
+    }
+}
+
+/// What is remembered of a pattern: of one attribute with everything else open.
+fn sample_of(db: &Db, shape: &Shape, order: Order) -> Option<SampleOf> {
+    let open = |i: usize| !matches!(shape.parts[i], Part::Const(_));
+    let attribute = shape.attribute.as_ref().filter(|_| order == Order::Aevt && open(E) && open(V))?;
+    Some((attribute.ident, db.mode(), db.is_filtered()))
+}
+
+pub(super) fn estimate(db: &Db, shape: &Shape, range: &ValueRange, samples: Option<&Samples>) -> Result<Estimate> {
     let order = scan_order(shape, range);
     let (key, len) = constant_key(&shape.parts, order);
     let all = ValueRange::default();
     let (from, to) = cuts(key.clone(), if order == Order::Avet && len == 1 { range } else { &all });
     let bounded = len > 0;
     let read = db.count(order, bounded.then_some(&from), bounded.then_some(&to))?.rows as f64;
-    let sample = if read > 1.0 {
-        sample(db, order, bounded.then_some(&from), bounded.then_some(&to), shape)?
-    } else {
-        Sample::default()
+    let remembered = samples.and_then(|samples| Some((samples, sample_of(db, shape, order)?)));
+    let known = remembered.as_ref().and_then(|(samples, of)| samples.get(of, read));
+    let sample = match known {
+        _ if read <= 1.0 => Sample::default(),
+        Some(sample) => sample,
+        None => {
+            let sample = sample(db, order, bounded.then_some(&from), bounded.then_some(&to), shape)?;
+            if let Some((samples, of)) = remembered {
+                samples.put(of, read, sample);
+            }
+            sample
+        }
     };
     let rows = (read * sample.kept()).max(if read > 0.0 { 0.5 } else { 0.0 });
     let mut distinct = [1.0; 5];
@@ -107,7 +150,7 @@ pub(super) fn estimate(db: &Db, shape: &Shape, range: &ValueRange) -> Result<Est
     Ok(Estimate { rows, distinct, read })
 }
 
-#[derive(Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Sample {
     seen: usize,
     passed: usize,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::estimate::{estimate, scan_order};
+use super::estimate::{Samples, estimate, scan_order};
 use super::facts::Facts;
 use super::order::{Choice, Facet, Known, Method, State};
 use super::shape::shape;
@@ -30,6 +30,8 @@ pub(in crate::query) struct Planner<'r> {
     pub run: &'r Run<'r>,
     /// Whether calls wait until nothing else is left to do.
     pub late: bool,
+    /// What earlier runs found out about attributes.
+    pub samples: Option<&'r Samples>,
     /// Variables of inputs that hold idents or lookup refs: only a seek resolves these.
     pub waits_for: HashSet<Var>,
     /// Warnings, for explain.
@@ -57,7 +59,7 @@ pub(in crate::query) fn plan_body(
 }
 
 impl<'r> Planner<'r> {
-    pub fn new(run: &'r Run<'r>, late: bool) -> Planner<'r> {
+    pub fn new(run: &'r Run<'r>, late: bool, samples: Option<&'r Samples>) -> Planner<'r> {
         let mut waits_for = HashSet::new();
         for (input, relation) in run.program.input_rows.iter().zip(&run.relations) {
             for (var, column) in input.vars.iter().zip(&relation.columns) {
@@ -100,6 +102,7 @@ impl<'r> Planner<'r> {
         Planner {
             run,
             late,
+            samples,
             waits_for,
             warnings: RefCell::default(),
             depth: Cell::new(0),
@@ -152,7 +155,7 @@ impl<'r> Planner<'r> {
                     }
                     Ok(shape) => {
                         let range = self.range(&shape, clauses);
-                        let estimate = estimate(db, &shape, &range)?;
+                        let estimate = estimate(db, &shape, &range, self.samples)?;
                         Facet::Pattern(Box::new(Known { shape, estimate, range }))
                     }
                 },

@@ -8,7 +8,7 @@ mod order;
 mod rules;
 mod shape;
 
-pub(super) use estimate::cuts;
+pub(super) use estimate::{Samples, cuts};
 pub(super) use explain::explain_plan;
 pub(super) use lower::{Planner, ROW, plan_body};
 pub(super) use shape::{resolve_entity, resolve_value};
