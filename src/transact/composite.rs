@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use crate::datom::{AttrId, EntityId, Key, OPEN, Order, Row, Value};
 use crate::error::{Error, ErrorKind, Result};
@@ -33,11 +33,22 @@ pub(super) fn follow(context: Context<'_>, schema: &Schema, changes: &mut Vec<Ch
     if composites.is_empty() {
         return Ok(());
     }
-    // Entity and composite attribute, and the last fact that touched a member.
+    // Entity and composite attribute, and the last fact that touched the tuple or a member.
     let mut touched: BTreeMap<(u64, AttrId), (u32, Arc<Attribute>)> = BTreeMap::new();
+    // A retracted entity loses its tuple with all else, and members may come back after that: what becomes of the
+    // tuple is what its members come to.
+    changes.retain(|change| {
+        let composite = schema.get(change.row.a).filter(|a| matches!(a.tuple, Some(TupleShape::Composite(_))));
+        if let Some(composite) = composite {
+            touched.insert((change.row.e, composite.id), (change.fact, Arc::clone(composite)));
+        }
+        composite.is_none()
+    });
     for change in changes.iter() {
         for composite in composites.get(&change.row.a).into_iter().flatten() {
-            touched.insert((change.row.e, composite.id), (change.fact, Arc::clone(composite)));
+            let (last, _) =
+                touched.entry((change.row.e, composite.id)).or_insert_with(|| (change.fact, Arc::clone(composite)));
+            *last = change.fact.max(*last);
         }
     }
     let members_of = |composite: &Attribute| match &composite.tuple {
@@ -49,8 +60,6 @@ pub(super) fn follow(context: Context<'_>, schema: &Schema, changes: &mut Vec<Ch
         // A value that goes comes before the one that takes its place.
         said.insert((change.row.e, change.row.a), change.added.then(|| change.row.v.clone()));
     }
-    // Where the whole entity goes, its tuple is gone already.
-    let gone: HashSet<(u64, AttrId)> = changes.iter().filter(|c| !c.added).map(|c| (c.row.e, c.row.a)).collect();
     let mut follows = Vec::new();
     for ((e, a), (fact, composite)) in touched {
         let stored = |a: AttrId| -> Result<Option<Row>> {
@@ -72,7 +81,7 @@ pub(super) fn follow(context: Context<'_>, schema: &Schema, changes: &mut Vec<Ch
             values.push(value.unwrap_or(Value::Nil));
         }
         let new = if values.iter().all(|v| *v == Value::Nil) { None } else { Some(Value::Tuple(values.into())) };
-        let old = stored(a)?.filter(|_| !gone.contains(&(e, a)));
+        let old = stored(a)?;
         if old.as_ref().map(|row| &row.v) == new.as_ref() {
             continue;
         }

@@ -127,3 +127,18 @@ fn composite_tuples_follow_their_members() {
         "transact/schema",
     );
 }
+
+#[test]
+fn a_composite_tuple_stays_where_its_members_come_back() {
+    let db = after(
+        &people(),
+        "[{:db/ident :age+code :db/valueType :db.type/tuple :db/tupleAttrs [:age :code] :db/cardinality :db.cardinality/one}]",
+    );
+    let db = after(&db, r#"[{:db/id 20 :age 1 :code "a"}]"#);
+    assert_eq!(does(&db, r#"[[:db/retractEntity 20] {:db/id 20 :age 1 :code "a"}]"#), [""; 0]);
+    let half = [r#"- 20 :code "a""#, r#"- 20 :age+code [1, "a"]"#, "+ 20 :age+code [1, nil]"];
+    assert_eq!(does(&db, "[[:db/retractEntity 20] {:db/id 20 :age 1}]"), half);
+    let all = ["- 20 :age 1", r#"- 20 :code "a""#, r#"- 20 :age+code [1, "a"]"#];
+    assert_eq!(does(&db, "[[:db/retractEntity 20]]"), all);
+    assert_eq!(does(&db, "[[:db/retract 20 :age+code]]"), [""; 0], "the transactor keeps its value");
+}
