@@ -106,7 +106,7 @@ impl Snapshot {
             if !edits.is_empty() {
                 let until = if order.is_history() { Some(changes.t.0) } else { None };
                 next.indexes[order as usize] =
-                    self.index(order).apply(&sorted(order, until, edits, &changes.schema))?;
+                    self.index(order).apply(&sorted(order, until, edits, [&self.schema, &changes.schema]))?;
             }
         }
         Ok(next)
@@ -178,9 +178,14 @@ impl<F: Fn(AttrId) -> bool> Membership<F> {
     }
 }
 
-/// Edits sorted by `order`. Open rows get the end `until`, where it is given.
-fn sorted(order: Order, until: Option<u64>, edits: Vec<(&Row, Edit)>, schema: &Schema) -> Edits {
-    let mut of_one_kind = Membership::new(|a| schema.get(a).is_some_and(|attribute| has_one_kind(attribute)));
+/// Edits sorted by `order`. Open rows get the end `until`, where it is given. Rows come from before and after a change of
+/// the schema, so both must agree that the values of an attribute are of one kind.
+fn sorted(order: Order, until: Option<u64>, edits: Vec<(&Row, Edit)>, schemas: [&Schema; 2]) -> Edits {
+    let [before, after] = schemas;
+    let mut of_one_kind = Membership::new(|a| {
+        let is_one = |schema: &Schema| schema.get(a).map(|attribute| has_one_kind(attribute));
+        is_one(before).unwrap_or(true) && is_one(after).unwrap_or(false)
+    });
     // The first two components as integers, so that few comparisons have to look at the rows.
     let mut keyed: Vec<((u64, u64), &Row, Edit)> = Vec::with_capacity(edits.len());
     keyed.extend(edits.into_iter().map(|(row, edit)| {

@@ -142,3 +142,22 @@ fn a_composite_tuple_stays_where_its_members_come_back() {
     assert_eq!(does(&db, "[[:db/retractEntity 20]]"), all);
     assert_eq!(does(&db, "[[:db/retract 20 :age+code]]"), [""; 0], "the transactor keeps its value");
 }
+
+#[test]
+fn a_refused_change_of_type_over_mixed_values_is_an_error() {
+    let db = after(&empty_db(true, SchemaFlexibility::Read), r#"[{:db/ident :x :db/index true} {:x 5} {:x "a"}]"#);
+    fails(
+        &db,
+        r#"[{:db/ident :x :db/valueType :db.type/long} {:db/id 20 :x "b"} {:db/id 21 :x 7} {:db/id 22 :x -7}]"#,
+        "transact/schema",
+    );
+    let forgetful = after(
+        &empty_db(false, SchemaFlexibility::Read),
+        r#"[{:db/ident :x :db/index true} {:db/id 20 :x 5} {:db/id 21 :x "a"}]"#,
+    );
+    let db = after(
+        &forgetful,
+        "[[:db/retract 20 :x] [:db/retract 21 :x] {:db/ident :x :db/valueType :db.type/long :db/cardinality :db.cardinality/one}]",
+    );
+    assert!(rows(db.snapshot(), Order::Avet).iter().all(|row| row.e < 20 || row.e >= crate::datom::TX0));
+}
