@@ -231,9 +231,13 @@ impl Cursor for ViewCursor {
         let outer = if self.direction == Direction::Forward { Side::Before } else { Side::After };
         let closed = Cut { key, side: if whole { cut.side } else { outer } };
         self.closed.seek(self.order.counterpart(), &closed)?;
-        match self.direction {
-            Direction::Forward => self.from = Some(cut.clone()),
-            Direction::Reverse => self.to = Some(cut.clone()),
+        // The range never grows: groups are read whole, and what they show outside of it stays out.
+        let (bound, narrower) = match self.direction {
+            Direction::Forward => (&mut self.from, Ordering::Greater),
+            Direction::Reverse => (&mut self.to, Ordering::Less),
+        };
+        if bound.as_ref().is_none_or(|bound| cut.compare(bound, self.order) == narrower) {
+            *bound = Some(cut.clone());
         }
         Ok(())
     }
