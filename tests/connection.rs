@@ -184,3 +184,16 @@ fn transactions_are_read_back_in_order() {
     assert_eq!(told[0], expected);
     assert_eq!(told[1], expected);
 }
+
+#[test]
+fn any_size_of_the_queue_lets_async_transactions_through() {
+    for size in [0, 1, u64::MAX] {
+        let config = Config::memory(format!("queue-{size}")).queue_size(size);
+        create_database(&config).unwrap();
+        let conn = connect(&config).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async { conn.transact_async(SCHEMA).await.unwrap() });
+        conn.release().unwrap();
+        delete_database(&config).unwrap();
+    }
+}

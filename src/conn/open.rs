@@ -172,10 +172,16 @@ fn open_connection(registry: &Registry, config: &Config, name: &str) -> Result<A
         role,
         log,
         users: AtomicUsize::new(0),
-        queue: Arc::new(Semaphore::new(usize::try_from(config.writer_queue_size()).unwrap_or(usize::MAX >> 4))),
+        queue: Arc::new(Semaphore::new(queue_size(config))),
         pool: Arc::clone(registry.pool()),
         forget: Box::new(move || open.forget(&forgotten)),
     }))
+}
+
+/// How many async transactions may be on their way: as many as the config says, one at least, and no more than can be
+/// counted.
+fn queue_size(config: &Config) -> usize {
+    usize::try_from(config.writer_queue_size()).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS)
 }
 
 fn open_stored(
