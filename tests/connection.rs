@@ -186,6 +186,34 @@ fn transactions_are_read_back_in_order() {
 }
 
 #[test]
+fn a_reader_never_goes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::file(dir.path().join("follow.tr"));
+    create_database(&config).unwrap();
+    let conn = connect(&config).unwrap();
+    let registry = treering::Registry::with_builtins();
+    let reading = treering::connect_in(&registry, &config.clone().read_only(true)).unwrap();
+    let written = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while written.load(Ordering::Acquire) < 200 {
+                    let before = written.load(Ordering::Acquire);
+                    let synced = reading.sync().unwrap().basis_t().0 - TX0;
+                    assert!(synced >= before as u64, "{synced} after {before}");
+                }
+            });
+        }
+        for i in 1..=200 {
+            conn.transact("[]").unwrap();
+            written.store(i, Ordering::Release);
+        }
+    });
+    reading.release().unwrap();
+    conn.release().unwrap();
+}
+
+#[test]
 fn any_size_of_the_queue_lets_async_transactions_through() {
     for size in [0, 1, u64::MAX] {
         let config = Config::memory(format!("queue-{size}")).queue_size(size);

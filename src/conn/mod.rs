@@ -129,8 +129,9 @@ impl Connection {
     /// Those of reading the store.
     pub fn sync(&self) -> Result<Db> {
         if let Role::Reader(follower) = &self.shared.role {
-            let db = follower.lock().follow()?;
-            *self.shared.current.write() = db;
+            // Held until the database is in its place, or another call's older one could follow it there.
+            let mut follower = follower.lock();
+            *self.shared.current.write() = follower.follow()?;
         }
         Ok(self.db())
     }
