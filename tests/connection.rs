@@ -186,6 +186,31 @@ fn transactions_are_read_back_in_order() {
 }
 
 #[test]
+fn who_connects_while_the_last_releases_gets_a_connection_that_works() {
+    let dir = tempfile::tempdir().unwrap();
+    for config in [Config::memory("release-and-connect"), Config::file(dir.path().join("release.tr"))] {
+        create_database(&config).unwrap();
+        connect(&config).unwrap().transact(SCHEMA).unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let config = &config;
+                scope.spawn(move || {
+                    for i in 0..25 {
+                        let conn = connect(config).unwrap();
+                        conn.transact(format!("[{{:name \"{thread}-{i}\"}}]").as_str()).unwrap();
+                        conn.release().unwrap();
+                    }
+                });
+            }
+        });
+        let conn = connect(&config).unwrap();
+        assert_eq!(conn.db().basis_t(), EntityId(TX0 + 101));
+        conn.release().unwrap();
+        delete_database(&config).unwrap();
+    }
+}
+
+#[test]
 fn a_reader_never_goes_back() {
     let dir = tempfile::tempdir().unwrap();
     let config = Config::file(dir.path().join("follow.tr"));
@@ -224,4 +249,23 @@ fn any_size_of_the_queue_lets_async_transactions_through() {
         conn.release().unwrap();
         delete_database(&config).unwrap();
     }
+}
+
+#[test]
+fn a_listener_cannot_wait_for_what_waits_for_it() {
+    let config = Config::memory("connect-in-listener");
+    create_database(&config).unwrap();
+    let conn = connect(&config).unwrap();
+    let told = Arc::new(AtomicUsize::new(0));
+    let (inside, counted) = (config.clone(), Arc::clone(&told));
+    conn.listen(move |_| {
+        assert_eq!(connect(&inside).unwrap_err().code(), "transact/in-listener");
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    conn.listen(|_| panic!("a listener panics"));
+    conn.transact(SCHEMA).unwrap();
+    conn.transact(SCHEMA).unwrap();
+    assert_eq!(told.load(Ordering::Relaxed), 2);
+    conn.release().unwrap();
+    delete_database(&config).unwrap();
 }

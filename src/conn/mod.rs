@@ -54,8 +54,9 @@ pub(crate) struct Shared {
     /// Async transactions that may be on their way at once.
     queue: Arc<Semaphore>,
     pool: Arc<Pool>,
-    /// Takes the connection out of the registry's table.
-    forget: Box<dyn Fn() + Send + Sync>,
+    /// Runs what the last release has to do while nobody can connect, and takes the connection out of the registry's
+    /// table if that says so.
+    leave: Box<dyn Fn(&mut dyn FnMut() -> bool) + Send + Sync>,
 }
 
 enum Role {
@@ -170,16 +171,19 @@ impl Connection {
     /// Those of the flush. The connection is released all the same; what was acknowledged is in the log.
     pub fn release(&self) -> Result<()> {
         check_not_listening()?;
-        let before = self.shared.users.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
-        if before != Ok(1) {
-            return Ok(());
-        }
-        (self.shared.forget)();
-        self.shared.queue.close();
-        match &self.shared.role {
-            Role::Writer(writer) => writer.close(),
-            Role::Reader(_) => Ok(()),
-        }
+        let mut closed = Ok(());
+        (self.shared.leave)(&mut || {
+            let before = self.shared.users.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
+            if before != Ok(1) {
+                return false;
+            }
+            self.shared.queue.close();
+            if let Role::Writer(writer) = &self.shared.role {
+                closed = writer.close();
+            }
+            true
+        });
+        closed
     }
 
     fn writer(&self) -> Result<&Writer> {

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::follow::Follower;
-use super::listen::Listeners;
+use super::listen::{Listeners, check_not_listening};
 use super::writer::{Clock, Durable, Writer};
 use super::{Connection, Role, Shared};
 use crate::commit::{self, Provenance, StoredNodes};
@@ -55,7 +55,8 @@ pub fn create_database_async(config: &Config) -> BoxFuture<'static, Result<()>> 
 ///
 /// # Errors
 /// `Existence`, code `:db-does-not-exist`; `Fenced`, code `:store/locked`, naming the process that writes already;
-/// `Config` when the config contradicts what the database was created with; `Corrupt` for damage.
+/// `Config` when the config contradicts what the database was created with; `Corrupt` for damage; `Closed` inside a
+/// listener.
 pub fn connect(config: &Config) -> Result<Connection> {
     connect_in(Registry::standard(), config)
 }
@@ -136,17 +137,22 @@ fn create_in(registry: &Registry, config: &Config, store: &Store, db: Db, initia
 /// # Errors
 /// As there.
 pub fn connect_in(registry: &Registry, config: &Config) -> Result<Connection> {
+    // It waits for a release, which waits for listeners.
+    check_not_listening()?;
     let config = registry.complete(config)?;
     let span = tracing::debug_span!("connect", branch = %config.branch_name(), read_only = config.is_read_only());
     let _entered = span.enter();
     let name = open_name(registry, &config)?;
-    let shared = registry.open().get_or_open(&name, || open_connection(registry, &config, &name))?;
-    if shared.read_only != config.is_read_only() {
+    let join = |shared: &Shared| {
+        if shared.read_only == config.is_read_only() {
+            shared.users.fetch_add(1, Ordering::AcqRel);
+            return Ok(());
+        }
         let message = "the database is open in this process already, read-only in one place and for writing in another; \
                        release one of the connections first";
-        return Err(Error::new(ErrorKind::Config, "config-does-not-match-existing-connections", message));
-    }
-    shared.users.fetch_add(1, Ordering::AcqRel);
+        Err(Error::new(ErrorKind::Config, "config-does-not-match-existing-connections", message))
+    };
+    let shared = registry.open().get_or_open(&name, || open_connection(registry, &config, &name), join)?;
     Ok(Connection { shared })
 }
 
@@ -163,7 +169,7 @@ fn open_connection(registry: &Registry, config: &Config, name: &str) -> Result<A
         open_stored(registry, config, store, &listeners, clock).map_err(|error| located(config, error))?
     };
     let open = Arc::clone(registry.open());
-    let forgotten = name.to_owned();
+    let name = name.to_owned();
     Ok(Arc::new(Shared {
         branch: config.branch_name(),
         read_only,
@@ -174,7 +180,7 @@ fn open_connection(registry: &Registry, config: &Config, name: &str) -> Result<A
         users: AtomicUsize::new(0),
         queue: Arc::new(Semaphore::new(queue_size(config))),
         pool: Arc::clone(registry.pool()),
-        forget: Box::new(move || open.forget(&forgotten)),
+        leave: Box::new(move |last| open.leave(&name, last)),
     }))
 }
 

@@ -24,21 +24,29 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// The value of that name, or what `open` makes if nobody holds one. Who asks while another opens, waits; other
-    /// names are not held up.
-    pub(crate) fn get_or_open<T>(&self, name: &str, open: impl FnOnce() -> Result<Arc<T>>) -> Result<Arc<T>>
+    /// The value of that name, or what `open` makes if nobody holds one, after `join` agreed to it. Who asks while
+    /// another opens or leaves, waits; other names are not held up.
+    pub(crate) fn get_or_open<T>(
+        &self,
+        name: &str,
+        open: impl FnOnce() -> Result<Arc<T>>,
+        join: impl FnOnce(&T) -> Result<()>,
+    ) -> Result<Arc<T>>
     where
         T: Any + Send + Sync,
     {
         let slot = Arc::clone(self.slots.lock().entry_ref(name).or_default());
         let mut slot = slot.lock();
         if let Some(held) = slot.as_ref().and_then(Weak::upgrade) {
-            return held.downcast::<T>().map_err(|_| {
+            let held = held.downcast::<T>().map_err(|_| {
                 let message = format!("what is open as {name:?} is of another type");
                 Error::new(ErrorKind::Internal, "registry/type", message)
-            });
+            })?;
+            join(&held)?;
+            return Ok(held);
         }
         let opened = open()?;
+        join(&opened)?;
         let erased: Arc<dyn Any + Send + Sync> = opened.clone();
         *slot = Some(Arc::downgrade(&erased));
         Ok(opened)
@@ -51,8 +59,13 @@ impl Shared {
         held.downcast::<T>().ok()
     }
 
-    /// Forgets the value of that name: who asks next, opens anew.
-    pub(crate) fn forget(&self, name: &str) {
-        self.slots.lock().remove(name);
+    /// Runs `last` while nobody can ask for the value of that name. Where it answers true the value is forgotten: who
+    /// asks next, opens anew.
+    pub(crate) fn leave(&self, name: &str, last: &mut dyn FnMut() -> bool) {
+        let slot = Arc::clone(self.slots.lock().entry_ref(name).or_default());
+        let mut slot = slot.lock();
+        if last() {
+            *slot = None;
+        }
     }
 }

@@ -95,19 +95,21 @@ fn what_is_open_is_shared_while_it_is_held() {
         opened.fetch_add(1, Ordering::Relaxed);
         Ok(Arc::new(7_u32))
     };
-    let one = shared.get_or_open("a", open).unwrap();
-    let two = shared.get_or_open("a", open).unwrap();
+    let one = shared.get_or_open("a", open, |_| Ok(())).unwrap();
+    let two = shared.get_or_open("a", open, |_| Ok(())).unwrap();
     assert!(Arc::ptr_eq(&one, &two));
-    assert_eq!(code(shared.get_or_open("a", || Ok(Arc::new(String::new())))), "registry/type");
+    assert_eq!(code(shared.get_or_open("a", || Ok(Arc::new(String::new())), |_| Ok(()))), "registry/type");
     assert_eq!(shared.get::<u32>("a").as_deref(), Some(&7));
     assert_eq!(shared.get::<u32>("b"), None);
     drop((one, two));
     assert_eq!(shared.get::<u32>("a"), None);
-    let failed = shared.get_or_open::<u32>("a", || Err(Error::new(ErrorKind::Storage, "store/io", "no")));
+    let failed = shared.get_or_open::<u32>("a", || Err(Error::new(ErrorKind::Storage, "store/io", "no")), |_| Ok(()));
     assert_eq!(code(failed), "store/io");
-    let three = shared.get_or_open("a", open).unwrap();
-    shared.forget("a");
-    let four = shared.get_or_open("a", open).unwrap();
+    let three = shared.get_or_open("a", open, |_| Ok(())).unwrap();
+    shared.leave("a", &mut || false);
+    assert!(Arc::ptr_eq(&three, &shared.get_or_open("a", open, |_| Ok(())).unwrap()));
+    shared.leave("a", &mut || true);
+    let four = shared.get_or_open("a", open, |_| Ok(())).unwrap();
     assert!(!Arc::ptr_eq(&three, &four));
     assert_eq!(opened.load(Ordering::Relaxed), 3);
 }
