@@ -41,6 +41,9 @@ pub struct Connection {
     shared: Arc<Shared>,
 }
 
+/// Runs a closure while nobody can connect.
+type Leave = dyn Fn(&mut dyn FnMut() -> bool) + Send + Sync;
+
 pub(crate) struct Shared {
     branch: Keyword,
     read_only: bool,
@@ -56,7 +59,7 @@ pub(crate) struct Shared {
     pool: Arc<Pool>,
     /// Runs what the last release has to do while nobody can connect, and takes the connection out of the registry's
     /// table if that says so.
-    leave: Box<dyn Fn(&mut dyn FnMut() -> bool) + Send + Sync>,
+    leave: Box<Leave>,
 }
 
 enum Role {
