@@ -160,8 +160,12 @@ impl Analyzer<'_> {
                 required.extend(vars.required.iter().filter_map(|name| scope.get(name.symbol)?.var()));
             }
             None => {
-                let sets: Vec<HashSet<Symbol>> =
-                    branches.iter().map(|b| positive_names(b).iter().map(|name| name.symbol).collect()).collect();
+                // A scalar input is a constant wherever it stands.
+                let is_constant = |name: Symbol| scope.get(name).is_some_and(|term| term.var().is_none());
+                let variables = |branch: &Vec<ast::Clause>| {
+                    positive_names(branch).iter().map(|name| name.symbol).filter(|name| !is_constant(*name)).collect()
+                };
+                let sets: Vec<HashSet<Symbol>> = branches.iter().map(variables).collect();
                 if let Some(other) = sets.iter().skip(1).find(|set| Some(*set) != sets.first()) {
                     let show = |set: &HashSet<Symbol>| {
                         let mut names: Vec<&str> = set.iter().map(|s| s.as_str()).collect();

@@ -62,6 +62,8 @@ pub(super) struct LookupOp {
     news: Vec<usize>,
     uses_left: bool,
     left: Batch,
+    /// Positions of entities that are checked against a column of idents or lookup refs: what each row names.
+    named: Vec<(usize, Vec<Option<u64>>)>,
     /// Rows of `left` in the order in which the index is entered, those that name nothing left out.
     rows: Vec<u32>,
     /// By entity: for each of `rows`, the entity.
@@ -156,6 +158,7 @@ impl LookupOp {
             news,
             uses_left,
             left: Batch::default(),
+            named: Vec::new(),
             rows: Vec::new(),
             entities: Vec::new(),
             next: 0,
@@ -192,6 +195,13 @@ impl LookupOp {
                 }
             },
             Slot::Left(column) => {
+                if let Some((_, named)) = self.named.iter().find(|(position, _)| *position == i) {
+                    let entity = match self.part(columns, at, i) {
+                        ValueRef::Ref(id) => Some(id.0),
+                        _ => None,
+                    };
+                    return entity.is_some() && named[row] == entity;
+                }
                 let column = &self.left.columns[*column];
                 let (kind, cell) = (column.kind_at(row), column.cells()[row]);
                 if i == V && kind == columns.v.kind_at(at) && kind.is_inline() {
@@ -201,6 +211,22 @@ impl LookupOp {
             }
             Slot::Same(first) => equal_values(&self.part(columns, at, *first), &self.part(columns, at, i)),
         }
+    }
+
+    /// Looks up what the rows on the left name, where the index is not entered by it.
+    fn resolve_checks(&mut self, cx: &Exec<'_>) -> Result<()> {
+        self.named.clear();
+        for i in &self.checks {
+            let is_entity = matches!(*i, E | TX) || *i == V && self.attribute.as_ref().is_some_and(|a| a.is_ref());
+            let Slot::Left(column) = &self.slots[*i] else { continue };
+            let column = &self.left.columns[*column];
+            let names = |row: usize| matches!(column.kind_at(row), ValueKind::Keyword | ValueKind::Tuple);
+            let may_name = matches!(column.kind(), None | Some(ValueKind::Keyword | ValueKind::Tuple));
+            if is_entity && may_name && (0..column.len()).any(names) {
+                self.named.push((*i, self.entities_of(column, cx)?));
+            }
+        }
+        Ok(())
     }
 
     fn part<'c>(&self, columns: &'c Columns, at: usize, i: usize) -> ValueRef<'c> {
@@ -322,6 +348,7 @@ fn extend_part(column: &mut Column, db: &Db, columns: &Columns, position: usize,
 impl<'q> Operator<'q> for LookupOp {
     fn feed(&mut self, batch: Batch, cx: &mut Exec<'q>) -> Result<()> {
         self.left = batch;
+        self.resolve_checks(cx)?;
         self.next = 0;
         self.run = 0;
         let last = self.entities.last().copied();

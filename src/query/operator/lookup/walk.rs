@@ -38,7 +38,7 @@ impl Reader {
 
 impl LookupOp {
     /// The entities that a column names.
-    fn entities_of(&self, column: &Column, cx: &Exec<'_>) -> Result<Vec<Option<u64>>> {
+    pub(super) fn entities_of(&self, column: &Column, cx: &Exec<'_>) -> Result<Vec<Option<u64>>> {
         let mut out = Vec::with_capacity(column.len());
         for row in 0..column.len() {
             let cell = column.cells()[row];

@@ -1,0 +1,131 @@
+//! Recorded queries of DataScript, asked of the engine. `TREERING_CASES_DIR` names the folder of recordings; without
+//! one nothing is asked. `docs/differences.md` tells of the differences that are meant.
+
+mod oracle;
+
+use std::collections::BTreeMap;
+
+use oracle::{Fact, Input as Recorded, SchemaFacts, canon, replay};
+use treering::edn::Keyword;
+use treering::{Db, EntityId, Input, Output, Shape, TX0, Value, ValueKind, q};
+
+/// The word by which hand-made databases declare values like this one.
+fn type_of(value: &Value) -> &'static str {
+    match value.kind() {
+        ValueKind::Str => "string",
+        ValueKind::Keyword => "keyword",
+        ValueKind::Double => "double",
+        ValueKind::Bool => "boolean",
+        _ => "long",
+    }
+}
+
+/// A database of exactly these facts, besides those about its transactions, which are filtered out.
+fn database(facts: &[Fact], schema: &SchemaFacts) -> Db {
+    let mut kinds: BTreeMap<String, &'static str> = BTreeMap::new();
+    for fact in facts {
+        kinds.entry(fact.a.as_str().to_owned()).or_insert_with(|| type_of(&fact.v));
+    }
+    for a in schema.refs.iter().chain(&schema.many).chain(&schema.unique).chain(&schema.components) {
+        kinds.entry(a.as_str().to_owned()).or_insert("string");
+    }
+    kinds.remove("db/ident");
+    let declared: Vec<String> = kinds.iter().map(|(name, kind)| declaration(name, kind, schema)).collect();
+    let declared: Vec<&str> = declared.iter().map(String::as_str).collect();
+    let mut sayings: BTreeMap<u64, Vec<(u64, &str, Value, bool)>> = BTreeMap::new();
+    for fact in facts {
+        let v = match &fact.v {
+            Value::Long(id) if schema.refs.contains(&fact.a) => Value::Ref(EntityId(*id as u64)),
+            v => v.clone(),
+        };
+        sayings.entry(fact.tx.max(TX0 + 1)).or_default().push((fact.e, fact.a.as_str(), v, true));
+    }
+    let last = sayings.keys().next_back().copied().unwrap_or(TX0);
+    let transactions: Vec<_> = (TX0 + 1..=last).map(|t| sayings.remove(&t).unwrap_or_default()).collect();
+    let transactions: Vec<_> = transactions.iter().map(Vec::as_slice).collect();
+    treering::db_testing::db_of(&declared, &transactions)
+        .filter(|db, datom| db.ident(datom.a) != Some(Keyword::new("db/txInstant")))
+}
+
+fn declaration(name: &str, kind: &str, schema: &SchemaFacts) -> String {
+    let a = Keyword::new(name);
+    let kind = if schema.refs.contains(&a) { "ref" } else { kind };
+    let mut text = format!("{name} {kind}");
+    for (set, flag) in [(&schema.many, " many"), (&schema.unique, " identity"), (&schema.components, " component")] {
+        if set.contains(&a) {
+            text.push_str(flag);
+        }
+    }
+    text
+}
+
+fn ask(record: &replay::Record) -> treering::Result<Output> {
+    let input = |(i, input): (usize, &Recorded)| match (record.databases.get(&i), input) {
+        (Some((facts, schema)), _) => Input::from(database(facts, schema)),
+        (None, Recorded::Form(form)) => Input::Form(form.clone()),
+        (None, Recorded::Source(_)) => panic!("{}: a source that is no database", record.name),
+    };
+    q(&record.query, record.inputs.iter().enumerate().map(input).collect::<Vec<_>>())
+}
+
+/// Whether the engine found what was recorded; any row will do where one of many is asked for.
+fn agrees(record: &replay::Record, output: &Output, recorded: &Value) -> bool {
+    let found = canon(&output.to_value());
+    let members = |value: &Value| oracle::eval::members(value).unwrap_or_default();
+    match output.shape() {
+        shape @ (Shape::Scalar | Shape::Tuple) => {
+            let rows = oracle::answer(&record.query, &record.inputs).map(|answer| answer.rows).unwrap_or_default();
+            let row = |row: &Vec<Value>| match shape {
+                Shape::Scalar => row.first().cloned().unwrap_or(Value::Nil),
+                _ => Value::Tuple(row.clone().into()),
+            };
+            replay::same(&found, recorded) || rows.iter().any(|r| replay::same(&row(r), &found))
+        }
+        _ => replay::same_bag(&members(&found), &members(recorded)),
+    }
+}
+
+/// Records that the engine answers in another way on purpose: what the query holds, and why.
+const MEANT: &[(&str, &str)] = &[
+    ("(not [?e :name \"Ivan\"]) [?e :name]", "a clause may stand before those that bind its variables"),
+    ("(not [1 :age ?a]) [?e :age ?a]", "a clause may stand before those that bind its variables"),
+    ("[(inc 1) ?e]", "a database may be given whether it is used or not"),
+    ("(ground [:a :e :i :o :u]) [?vowel ...]", "a query without :in wants a database"),
+    ("(ground :db/add) ?op", "a query without :in wants a database"),
+    ("(hash-map :db/id -1", "a query without :in wants a database"),
+    ("[(identity ", "a query without :in wants a database"),
+    ("[[:name \"Valery\"] :friend ?e]", "a lookup ref that names nothing matches nothing"),
+    ("[_ :pred ?pred]", "the name of a function comes from :in, never from the database"),
+    ("[?e :s b]", "a bare symbol is no constant"),
+    ("sample-query-fn", "functions of Clojure cannot be called"),
+    ("sort-reverse", "functions of Clojure cannot be called"),
+];
+
+#[test]
+fn recorded_queries() {
+    let Some(folder) = replay::folder() else {
+        println!("skipped: no recorded cases (TREERING_CASES_DIR)");
+        return;
+    };
+    let (mut equal, mut meant, mut differ) = (0, 0, Vec::new());
+    for record in replay::records(&folder) {
+        let text = record.query.to_string();
+        let got = ask(&record);
+        let ok = match (&got, &record.result) {
+            (Ok(output), Some(recorded)) => agrees(&record, output, recorded),
+            (Err(_), None) => true,
+            _ => false,
+        };
+        if ok {
+            equal += 1;
+        } else if MEANT.iter().any(|(part, _)| text.contains(part)) {
+            meant += 1;
+        } else {
+            let got = got.map(|output| output.to_value());
+            differ.push(format!("{}\n  {text}\n  recorded {:?}\n  got {got:?}", record.name, record.result));
+        }
+    }
+    println!("{equal} records answered equally, {meant} differ on purpose, {} others", differ.len());
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
+    assert!(equal > 200, "{equal} records were found");
+}
