@@ -129,3 +129,28 @@ fn recorded_queries() {
     assert!(differ.is_empty(), "{}", differ.join("\n"));
     assert!(equal > 200, "{equal} records were found");
 }
+
+/// Two of the recorded answers that are known without the recordings.
+#[test]
+fn inputs_name_entities_and_are_constants() {
+    let schema = SchemaFacts {
+        refs: [Keyword::new("friend")].into(),
+        unique: [Keyword::new("name")].into(),
+        ..SchemaFacts::default()
+    };
+    let fact = |e, a: &str, v| Fact { e, a: Keyword::new(a), v, tx: TX0 + 1, added: true };
+    let facts = [
+        fact(1, "name", Value::from("Ann")),
+        fact(2, "name", Value::from("Bob")),
+        fact(1, "friend", Value::Long(2)),
+        fact(2, "age", Value::Long(7)),
+    ];
+    let db = database(&facts, &schema);
+    let form = |text: &str| Input::Form(treering::edn::read(text).expect("edn"));
+    let names = r#"[[:name "Ann"] [:name "Bob"]]"#;
+    let found = q("[:find ?e ?v :in $ [?e ...] [?v ...] :where [?e :friend ?v]]", (&db, form(names), form(names)));
+    let expected = treering::edn::read(r#"#{[[:name "Ann"] [:name "Bob"]]}"#).expect("edn");
+    assert_eq!(found.expect("an answer").to_form(), expected);
+    let either = r#"[:find [?e ...] :in $ ?a :where (or [?e :age ?a] [?e :name "Ann"])]"#;
+    assert_eq!(q(either, (&db, 7)).expect("an answer").len(), 2);
+}
