@@ -147,14 +147,15 @@ pub fn file(conn: Option<&Connection>, source: &Source, options: &Options, out: 
     let Some(conn) = conn.filter(|_| !options.dry_run) else {
         return show(&plan, source, out);
     };
-    if is_interactive() && !options.yes {
+    let declarations = plan.schema_tx();
+    if !declarations.is_empty() || is_interactive() {
+        out.flush()?;
         show(&plan, source, &mut std::io::stderr())?;
-        if !confirm("Import with this schema?")? {
-            return Err(Failure::Io("nothing was imported".to_owned()));
-        }
+    }
+    if is_interactive() && !options.yes && !confirm("Import with this schema?")? {
+        return Err(Failure::Io("nothing was imported".to_owned()));
     }
     let began = Instant::now();
-    let declarations = plan.schema_tx();
     if !declarations.is_empty() {
         conn.transact(treering::edn::Form::from(declarations))?;
     }
