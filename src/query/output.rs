@@ -130,14 +130,19 @@ impl Output {
     /// struct or a map for `:keys` and `:strs`.
     ///
     /// # Errors
-    /// `Argument`, for values that the type cannot hold.
+    /// `Argument`, code `:typed/mismatch`, for values that the type cannot hold, and for another number of columns than it
+    /// has.
     pub fn rows_as<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
         let one = |mut row: Vec<Value>| match (&self.keys, self.find) {
             (Some(keys), _) => Value::Map(keys.iter().cloned().zip(row).collect()),
             (None, FindShape::Collection | FindShape::Scalar) => row.pop().unwrap_or(Value::Nil),
             _ => Value::from(row),
         };
-        self.rows().map(|row| crate::typed::from_value(one(row))).collect()
+        let typed = |(i, row)| {
+            let place = |error: Error| error.context(format_args!("row {i} of the columns {}", self.names.join(", ")));
+            crate::typed::from_value(one(row)).map_err(place)
+        };
+        self.rows().enumerate().map(typed).collect()
     }
 
     /// The whole result as a Rust type: `Option<i64>` for a scalar, `Vec<(String, i64)>` for a relation.

@@ -190,6 +190,17 @@ fn shapes() {
 }
 
 #[test]
+fn rows_have_as_many_columns_as_their_type() {
+    let output = q("[:find ?n ?a :where [?e :name ?n] [?e :age ?a] [(> ?a 30)]]", &people()).unwrap();
+    assert_eq!(output.rows_as::<(String, i64)>().unwrap(), [("Ivan".to_owned(), 37)]);
+    let error = output.rows_as::<(String,)>().unwrap_err();
+    assert_eq!(error.code(), "typed/mismatch");
+    assert_eq!(error.message(), "row 0 of the columns ?n, ?a: wanted 1 members, got 2");
+    assert!(output.rows_as::<(String, i64, i64)>().is_err());
+    assert!(Vec::<(String,)>::try_from(output).is_err());
+}
+
+#[test]
 fn refusals() {
     let db = people();
     refuses("[:find ?x :where [?e :name ?n]]", &db, "query/unbound", Some((1, 8)));

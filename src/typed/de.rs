@@ -119,13 +119,13 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
         let members: Vec<Value> = match self.value {
-            Value::Tuple(xs) | Value::Set(xs) => return visitor.visit_seq(Members::new(self, xs)),
+            Value::Tuple(xs) | Value::Set(xs) => return Members::new(self, xs).visit(visitor),
             Value::FloatArray(xs) => xs.iter().map(|x| Value::Float(*x)).collect(),
             Value::DoubleArray(xs) => xs.iter().map(|x| Value::Double(*x)).collect(),
             Value::Bytes(xs) => xs.iter().map(|x| Value::Long(i64::from(*x))).collect(),
             _ => return self.deserialize_any(visitor),
         };
-        visitor.visit_seq(Members::new(self, &members))
+        Members::new(self, &members).visit(visitor)
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Failure> {
@@ -181,6 +181,15 @@ impl<'a> Members<'a> {
     /// `reader` tells the depth.
     fn new<'b: 'a>(reader: Reader<'b>, members: &'a [Value]) -> Members<'a> {
         Members { reader, members: members.iter(), at: 0 }
+    }
+
+    /// Hands all members over; what the type leaves untaken would be lost without a word.
+    fn visit<'de, V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Failure> {
+        let found = visitor.visit_seq(&mut self)?;
+        match self.members.len() {
+            0 => Ok(found),
+            left => Err(Failure::new(format_args!("wanted {} members, got {}", self.at, self.at + left))),
+        }
     }
 }
 

@@ -107,6 +107,20 @@ fn errors_name_the_path() {
     assert!(to_value(&wrong).unwrap_err().message().starts_with("state: "));
 }
 
+#[test]
+fn every_member_is_taken() {
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only its shape matters")]
+    struct Pair {
+        a: i64,
+        b: i64,
+    }
+    assert_eq!(of::<(i64, i64)>("[1 2 3]").unwrap_err(), "wanted 2 members, got 3");
+    assert_eq!(of::<(i64, i64)>("[1]").unwrap_err(), "wanted a tuple of size 2, got 1 members");
+    assert_eq!(of::<[i64; 1]>("[1 2]").unwrap_err(), "wanted 1 members, got 2");
+    assert_eq!(of::<Vec<Pair>>("[[1 2] [1 2 3]]").unwrap_err(), "[1]: wanted 2 members, got 3");
+}
+
 fn record() -> Record {
     Record {
         flag: true,
