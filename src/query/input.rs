@@ -63,6 +63,37 @@ macro_rules! from_value {
 
 from_value!(Value, bool, i64, i32, u32, f64, f32, &str, String, Keyword, Symbol, EntityId, uuid::Uuid, Vec<Value>);
 
+/// A collection of values, for `[?x ...]`, or a tuple, for `[?x ?y]`.
+macro_rules! from_values {
+    ($($type:ty),*) => {$(
+        impl From<&[$type]> for Input {
+            fn from(values: &[$type]) -> Input {
+                Input::Value(values.iter().cloned().map(Value::from).collect::<Vec<Value>>().into())
+            }
+        }
+
+        impl From<&Vec<$type>> for Input {
+            fn from(values: &Vec<$type>) -> Input {
+                values.as_slice().into()
+            }
+        }
+
+        impl From<Vec<$type>> for Input {
+            fn from(values: Vec<$type>) -> Input {
+                values.as_slice().into()
+            }
+        }
+
+        impl<const N: usize> From<[$type; N]> for Input {
+            fn from(values: [$type; N]) -> Input {
+                values.as_slice().into()
+            }
+        }
+    )*};
+}
+
+from_values!(bool, i64, i32, u32, f64, f32, &str, String, Keyword, Symbol, EntityId, uuid::Uuid);
+
 /// What [`q`](crate::q) takes as inputs: a database, a tuple of up to eight inputs, or a vector of them.
 pub trait IntoInputs {
     /// The inputs in the sequence of `:in`.

@@ -190,6 +190,24 @@ fn shapes() {
 }
 
 #[test]
+fn collections_of_rust_are_inputs() {
+    let db = people();
+    let by_name = "[:find ?e :in $ [?n ...] :where [?e :name ?n]]";
+    finds(by_name, (&db, vec!["Petr", "Oleg"]), "#{[2] [4]}");
+    finds(by_name, (&db, ["Petr", "Oleg"]), "#{[2] [4]}");
+    let names = vec!["Petr".to_owned()];
+    finds(by_name, (&db, &names), "#{[2]}");
+    finds(by_name, (&db, names), "#{[2]}");
+    finds(by_name, (&db, Vec::<String>::new()), "#{}");
+    finds("[:find ?e :in $ [?a ...] :where [?e :age ?a]]", (&db, vec![15, 22]), "#{[1] [2]}");
+    finds("[:find ?e :in $ [?a ...] :where [?e :age ?a]]", (&db, &[15_i64, 22][..]), "#{[1] [2]}");
+    let (male, female) = (Keyword::new("male"), Keyword::new("female"));
+    finds("[:find ?e :in $ [?s ...] :where [?e :sex ?s]]", (&db, vec![male, female]), "#{[1] [2] [3]}");
+    finds("[:find ?n :in $ [?e ...] :where [?e :name ?n]]", (&db, vec![EntityId(2)]), "#{[\"Petr\"]}");
+    finds("[:find ?e :in $ [?least ?most] :where [?e :age ?a] [(< ?least ?a ?most)]]", (&db, [20, 30]), "#{[2]}");
+}
+
+#[test]
 fn rows_have_as_many_columns_as_their_type() {
     let output = q("[:find ?n ?a :where [?e :name ?n] [?e :age ?a] [(> ?a 30)]]", &people()).unwrap();
     assert_eq!(output.rows_as::<(String, i64)>().unwrap(), [("Ivan".to_owned(), 37)]);
