@@ -149,11 +149,18 @@ fn async_twins_run_on_any_executor() {
         let report = conn.transact_async(r#"[{:db/id "a" :name "Alice"}]"#).await.unwrap();
         let alice = conn.db().entid(&named("Alice")).unwrap();
         assert_eq!(report.resolve("a"), alice);
+        let found = treering::q_async("[:find [?n ...] :where [_ :name ?n]]", &conn.db()).await.unwrap();
+        assert_eq!(found.rows_as::<String>().unwrap(), ["Alice"]);
+        assert_eq!(treering::q_async("[:fnd ?n]", ()).await.unwrap_err().code(), "query/syntax");
+        assert_eq!(conn.sync_async().await.unwrap().basis_t(), conn.db().basis_t());
         assert_eq!(conn.transact_async("[{:nam \"x\"}]").await.unwrap_err().kind(), ErrorKind::Transact);
         assert_eq!(report.tx_data.last().map(|datom| datom.v.clone()), Some(Value::from("Alice")));
-        conn.release().unwrap();
+        assert_eq!(treering::delete_database_async(&config).await.unwrap_err().code(), "connection-not-released");
+        conn.release_async().await.unwrap();
+        assert_eq!(conn.transact_async("[]").await.unwrap_err().kind(), ErrorKind::Closed);
+        treering::delete_database_async(&config).await.unwrap();
     });
-    delete_database(&config).unwrap();
+    assert!(!database_exists(&config).unwrap());
 }
 
 #[test]

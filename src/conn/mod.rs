@@ -9,7 +9,7 @@ mod writer;
 pub use listen::ListenerId;
 pub use open::{
     connect, connect_async, connect_in, create_database, create_database_async, create_database_in, database_exists,
-    database_exists_in, delete_database, delete_database_in,
+    database_exists_in, delete_database, delete_database_async, delete_database_in, q_async,
 };
 pub use tx_range::{LoggedTransaction, TxRange};
 
@@ -140,6 +140,15 @@ impl Connection {
         Ok(self.db())
     }
 
+    /// [`sync`](Self::sync) as a future, for any executor.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn sync_async(&self) -> BoxFuture<'static, Result<Db>> {
+        let this = self.clone();
+        self.shared.pool.run(move || this.sync())
+    }
+
     /// Stores the indexes now instead of when the log has grown enough or at release. What was acknowledged is durable
     /// without it.
     ///
@@ -187,6 +196,20 @@ impl Connection {
             true
         });
         closed
+    }
+
+    /// [`release`](Self::release) as a future, for any executor. Dropping the future does not take the release back.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn release_async(&self) -> BoxFuture<'static, Result<()>> {
+        // Asked here too: the pool's thread does not know that a listener calls.
+        let allowed = check_not_listening();
+        let this = self.clone();
+        match allowed {
+            Ok(()) => self.shared.pool.run(move || this.release()),
+            Err(error) => Box::pin(async move { Err(error) }),
+        }
     }
 
     fn writer(&self) -> Result<&Writer> {

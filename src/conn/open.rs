@@ -17,6 +17,7 @@ use crate::db::{Db, Settings, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{NoNodes, NodeSource};
 use crate::log::{LogPosition, LogReader, LogWriter, Tail, Transaction};
+use crate::query::{IntoInputs, IntoQuery, Output, q};
 use crate::registry::{Access, Registry};
 use crate::store::{BoxFuture, Store};
 use crate::transact::{IntoTxData, transact};
@@ -85,6 +86,24 @@ pub fn database_exists(config: &Config) -> Result<bool> {
 /// of the store.
 pub fn delete_database(config: &Config) -> Result<()> {
     delete_database_in(Registry::standard(), config)
+}
+
+/// [`delete_database`] as a future, for any executor.
+///
+/// # Errors
+/// As there.
+pub fn delete_database_async(config: &Config) -> BoxFuture<'static, Result<()>> {
+    let config = config.clone();
+    Registry::standard().pool().run(move || delete_database(&config))
+}
+
+/// [`q`](crate::q) as a future, for any executor. Dropping the future does not stop the query.
+///
+/// # Errors
+/// As there.
+pub fn q_async(query: impl IntoQuery, inputs: impl IntoInputs) -> BoxFuture<'static, Result<Output>> {
+    let (query, inputs) = (query.into_query(), inputs.into_inputs());
+    Registry::standard().pool().run(move || q(query?, inputs))
 }
 
 /// [`create_database`] with the kinds of a registry.
