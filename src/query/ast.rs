@@ -1,5 +1,6 @@
 //! What a query says, as it was written: names and places, nothing resolved yet.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::datom::Value;
@@ -98,6 +99,33 @@ pub(super) enum InElement {
     Rules(Span),
     /// Variables.
     Binding(Binding),
+}
+
+impl fmt::Display for Binding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Binding::Blank => f.write_str("_"),
+            Binding::Var(name) => f.write_str(name.text()),
+            Binding::Tuple(members) => {
+                let members: Vec<String> = members.iter().map(ToString::to_string).collect();
+                write!(f, "[{}]", members.join(" "))
+            }
+            Binding::Collection(inner) => match **inner {
+                Binding::Tuple(_) => write!(f, "[{inner}]"),
+                _ => write!(f, "[{inner} ...]"),
+            },
+        }
+    }
+}
+
+impl fmt::Display for InElement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InElement::Source(name) => f.write_str(name.text()),
+            InElement::Rules(_) => f.write_str("%"),
+            InElement::Binding(binding) => binding.fmt(f),
+        }
+    }
 }
 
 /// One element of `:find`.

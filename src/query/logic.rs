@@ -220,8 +220,8 @@ pub(super) struct Program {
     pub order_by: Vec<SortKey>,
     pub limit: Option<usize>,
     pub offset: usize,
-    /// How many inputs are wanted.
-    pub inputs: usize,
+    /// The elements of `:in`, as they are written.
+    pub inputs: Vec<String>,
 }
 
 impl Program {

@@ -3,7 +3,7 @@
 use super::aggregate::Aggregates;
 use super::builtin::Functions;
 use super::input::Input;
-use super::logic::{Bind, Constant, Program};
+use super::logic::{Bind, Clause, Constant, Kind, Program, Term};
 use super::operator::{Batch, Column, Heap, KeyColumn, RowSet};
 use super::options::QueryOptions;
 use crate::datom::Value;
@@ -43,8 +43,9 @@ impl<'a> Run<'a> {
         depth: usize,
         heap: &mut Heap,
     ) -> Result<Run<'a>> {
-        if inputs.len() != program.inputs {
-            let message = format!("the query wants {} inputs (:in), got {}", program.inputs, inputs.len());
+        if inputs.len() != program.inputs.len() {
+            let wanted = (program.inputs.len(), program.inputs.join(" "));
+            let message = format!("the query wants {} inputs, :in {}, got {}", wanted.0, wanted.1, inputs.len());
             return Err(Error::new(ErrorKind::Query, "query/arity", message));
         }
         let mut run = Run {
@@ -83,7 +84,33 @@ impl<'a> Run<'a> {
                 }
             });
         }
+        run.check_lookup_refs(&program.clauses)?;
+        for branch in program.rules.iter().flat_map(|rule| &rule.branches) {
+            run.check_lookup_refs(&branch.body)?;
+        }
         Ok(run)
+    }
+
+    /// A vector that is written where a pattern has its entity must be a lookup ref. In a source that is a collection it
+    /// is a value like others.
+    fn check_lookup_refs(&self, clauses: &[Clause]) -> Result<()> {
+        for clause in clauses {
+            match &clause.kind {
+                Kind::Pattern { source, terms } => {
+                    let Some(Term::Const(constant)) = terms.first() else { continue };
+                    let Constant::Literal(Value::Tuple(members)) = &self.program.constants[*constant] else { continue };
+                    if self.db(*source).is_some() && !matches!(members.as_ref(), [Value::Keyword(_), _]) {
+                        let got = Value::Tuple(members.clone()).to_form();
+                        let message = format!("a lookup ref [:unique-attribute value] was wanted, got {got}");
+                        return Err(clause.place.mark(Error::new(ErrorKind::Syntax, "query/syntax", message)));
+                    }
+                }
+                Kind::Not { body, .. } => self.check_lookup_refs(body)?,
+                Kind::Or { branches, .. } => branches.iter().try_for_each(|body| self.check_lookup_refs(body))?,
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// A source that is a collection, as a value.

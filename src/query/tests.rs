@@ -230,6 +230,40 @@ fn refusals() {
 }
 
 #[test]
+fn refusals_say_what_was_wanted() {
+    let db = people();
+    let message = |query: &str, inputs: Vec<Input>| q(query, inputs).unwrap_err().message().to_owned();
+    assert_eq!(
+        message("[:find ?x :in $ ?x [?y ...] [[?z _]] [?a ?b] % :where [?x :age]]", vec![Input::from(&db)]),
+        "the query wants 6 inputs, :in $ ?x [?y ...] [[?z _]] [?a ?b] %, got 1"
+    );
+    let message = |query: &str| message(query, vec![Input::from(&db)]);
+    assert_eq!(message("[:find ?e :in $a :where [$b ?e :name]]"), "the source $b is not in :in, which has $a");
+    assert_eq!(
+        message("[:find ?e :where [?e :age ?a] [(incc ?a)]]"),
+        "there is no function incc, did you mean inc?; docs/functions.md lists them all"
+    );
+    assert_eq!(
+        message("[:find (summ ?a) :where [_ :age ?a]]"),
+        "there is no aggregate summ, did you mean sum?; docs/functions.md lists them all"
+    );
+    refuses("[:find (summ ?a) :where [_ :age ?a]]", &db, "query/unknown-function", Some((1, 9)));
+    refuses("[:find (sum ?n) :where [_ :name ?n]]", &db, "query/type", Some((1, 8)));
+    refuses("[:find ?e (avg ?s) :where [?e :sex ?s]]", &db, "query/type", Some((1, 11)));
+    refuses("[:find (sample ?n) :where [_ :name ?n]]", &db, "query/aggregate", Some((1, 8)));
+}
+
+#[test]
+fn a_vector_for_an_entity_is_a_lookup_ref() {
+    let db = people();
+    refuses("[:find ?e :where [[:name] :age ?e]]", &db, "query/syntax", Some((1, 18)));
+    refuses("[:find ?e :where [?e :age] (not [[1 2] :age ?e])]", &db, "query/syntax", Some((1, 33)));
+    finds(r#"[:find ?a :where [[:email "nobody"] :age ?a]]"#, &db, "#{}");
+    let pairs = Input::Form(read("[[[1] :x]]").unwrap());
+    finds("[:find ?x :in $a :where [$a [1] ?x]]", (pairs,), "#{[:x]}");
+}
+
+#[test]
 fn plans_are_shown() {
     let db = people();
     let shown = explain("[:find ?e ?a :where [?e :age ?a] [?e :nme \"Ivan\"]]", &db).unwrap().to_string();

@@ -72,8 +72,8 @@ impl Analyzer<'_> {
                 return Ok(Callee::Named(constant));
             }
             let hint = self.functions.nearest(function.symbol);
-            let hint = hint.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-            let message = format!("there is no function {}{hint}", function.text());
+            let hint = hint.map(|name| format!(", did you mean {name}?")).unwrap_or_default();
+            let message = format!("there is no function {}{hint}; docs/functions.md lists them all", function.text());
             return Err(context.error("query/unknown-function", function.span, message));
         };
         known.check_arity(args).map_err(|error| context.place(function.span).mark(error))?;

@@ -97,7 +97,9 @@ impl Analyzer<'_> {
             };
         }
         if self.aggregates.get(function.symbol).is_none() {
-            let message = format!("there is no aggregate {}", function.text());
+            let hint = self.aggregates.nearest(function.symbol);
+            let hint = hint.map(|name| format!(", did you mean {name}?")).unwrap_or_default();
+            let message = format!("there is no aggregate {}{hint}; docs/functions.md lists them all", function.text());
             return Err(context.error("query/unknown-function", function.span, message));
         }
         Ok((AggregateName::Known(function.symbol), args))

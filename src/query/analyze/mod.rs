@@ -106,7 +106,7 @@ impl<'a> Analyzer<'a> {
             order_by,
             limit: ast.limit,
             offset: ast.offset,
-            inputs: ast.inputs.len(),
+            inputs: ast.inputs.iter().map(ToString::to_string).collect(),
         })
     }
 
@@ -206,7 +206,8 @@ impl<'a> Analyzer<'a> {
         match name {
             Some(name) => self.sources.iter().position(|source| source.name == name.symbol).ok_or_else(|| {
                 let known: Vec<&str> = self.sources.iter().map(|source| source.name.as_str()).collect();
-                let message = format!("the source {} is not in :in, which has {known:?}", name.text());
+                let known = if known.is_empty() { "no sources".to_owned() } else { known.join(" ") };
+                let message = format!("the source {} is not in :in, which has {known}", name.text());
                 context.error("query/unknown-source", name.span, message)
             }),
             None => context.source.ok_or_else(|| {

@@ -6,7 +6,7 @@ use super::{aggregate_name, term_column};
 use crate::datom::{Value, ValueKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::aggregate::{Aggregate, State};
-use crate::query::logic::{AggregateName, Element, Term, Var};
+use crate::query::logic::{AggregateName, Element, Place, Term, Var};
 use crate::query::operator::{Batch, Column, Exec, KeyColumn, RowSet};
 
 /// One aggregate of `:find`.
@@ -14,6 +14,7 @@ struct Fold {
     aggregate: Arc<dyn Aggregate>,
     args: Vec<Value>,
     of: Term,
+    place: Arc<Place>,
     /// One for each group.
     states: Vec<Box<dyn State>>,
 }
@@ -76,14 +77,17 @@ impl Groups {
                         AggregateName::Named(constant) => aggregate_name(&run.constants[*constant]),
                     };
                     let aggregate = name.and_then(|name| aggregates.get(name)).cloned().ok_or_else(|| {
-                        let message = "the input names no aggregate";
+                        let hint = name.and_then(|name| aggregates.nearest(name));
+                        let hint = hint.map(|name| format!(", did you mean {name}?")).unwrap_or_default();
+                        let message = format!("the input names no aggregate{hint}; docs/functions.md lists them all");
                         place.mark(Error::new(ErrorKind::Query, "query/unknown-function", message))
                     })?;
                     let args = args.iter().map(|term| match term {
                         Term::Const(constant) => run.constants[*constant].clone(),
                         _ => Value::Nil,
                     });
-                    folds.push(Fold { aggregate, args: args.collect(), of: *of, states: Vec::new() });
+                    let (args, place) = (args.collect(), Arc::clone(place));
+                    folds.push(Fold { aggregate, args, of: *of, place, states: Vec::new() });
                 }
             }
         }
@@ -115,15 +119,18 @@ impl Groups {
         self.groups.append(&fresh_rows);
         for fold in &mut self.folds {
             for _ in 0..fresh.len() {
-                fold.states.push(fold.aggregate.state(&fold.args)?);
+                fold.states.push(fold.aggregate.state(&fold.args).map_err(|error| fold.place.mark(error))?);
             }
             let column = term_column(fold.of, batch, layout, cx)?;
             match column.kind().filter(|kind| kind.is_inline()) {
-                Some(kind) => fold.add_cells(kind, column.cells(), &groups)?,
+                Some(kind) => {
+                    let place = Arc::clone(&fold.place);
+                    fold.add_cells(kind, column.cells(), &groups).map_err(|error| place.mark(error))?;
+                }
                 None => {
                     for (row, group) in groups.iter().enumerate() {
                         let value = cx.heap.get(column.kind_at(row), column.cells()[row]);
-                        fold.states[*group as usize].add(&value)?;
+                        fold.states[*group as usize].add(&value).map_err(|error| fold.place.mark(error))?;
                     }
                 }
             }
