@@ -276,6 +276,46 @@ impl TxData {
         TxData { ops, ..TxData::default() }
     }
 
+    /// A struct of serde, or a vector of them, as entity maps: fields are attributes by their serde names, those that are
+    /// `None` are left out, see [`typed`](crate::typed). [`pull_as`](crate::pull_as) is the way back.
+    ///
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    /// use treering::edn::Keyword;
+    /// use treering::{Config, TxData, connect, create_database, pull_as};
+    ///
+    /// #[derive(Serialize, Deserialize, PartialEq, Debug)]
+    /// struct Person {
+    ///     #[serde(rename = "person/name")]
+    ///     name: String,
+    ///     #[serde(rename = "person/age")]
+    ///     age: Option<u8>,
+    /// }
+    /// let config = Config::memory("structs-example");
+    /// create_database(&config)?;
+    /// let conn = connect(&config)?;
+    /// conn.transact("[{:db/ident :person/name :db/valueType :db.type/string :db/cardinality :db.cardinality/one
+    ///                  :db/unique :db.unique/identity}
+    ///                 {:db/ident :person/age :db/valueType :db.type/long :db/cardinality :db.cardinality/one}]")?;
+    /// let ann = Person { name: "Ann".into(), age: Some(30) };
+    /// conn.transact(TxData::of(&ann)?)?;
+    /// let found: Person = pull_as(&conn.db(), "[:person/name :person/age]", (Keyword::new("person/name"), "Ann"))?;
+    /// assert_eq!(found, ann);
+    /// # conn.release()?;
+    /// # treering::delete_database(&config)?;
+    /// # Ok::<(), treering::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Argument`, code `:typed/mismatch`, for what has no value; `Transact`, code `:transact/syntax`, for what is neither a
+    /// struct nor a collection of them.
+    pub fn of<T: serde::Serialize + ?Sized>(entities: &T) -> Result<TxData> {
+        match crate::typed::to_value(entities)? {
+            map @ Value::Map(_) => read::form(&Value::from(vec![map]).to_form()),
+            many => read::form(&many.to_form()),
+        }
+    }
+
     /// Adds what is said of the transaction itself, the `:tx-meta`.
     #[must_use]
     pub fn with_meta(mut self, meta: EntityMap) -> TxData {
