@@ -145,7 +145,9 @@ fn async_twins_run_on_any_executor() {
     runtime.block_on(async {
         treering::create_database_async(&config).await.unwrap();
         let conn = treering::connect_async(&config).await.unwrap();
+        assert!(treering::database_exists_async(&config).await.unwrap());
         conn.transact_async(SCHEMA).await.unwrap();
+        conn.flush_async().await.unwrap();
         let report = conn.transact_async(r#"[{:db/id "a" :name "Alice"}]"#).await.unwrap();
         let alice = conn.db().entid(&named("Alice")).unwrap();
         assert_eq!(report.resolve("a"), alice);

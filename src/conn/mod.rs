@@ -9,7 +9,7 @@ mod writer;
 pub use listen::ListenerId;
 pub use open::{
     connect, connect_async, connect_in, create_database, create_database_async, create_database_in, database_exists,
-    database_exists_in, delete_database, delete_database_async, delete_database_in, q_async,
+    database_exists_async, database_exists_in, delete_database, delete_database_async, delete_database_in, q_async,
 };
 pub use tx_range::{LoggedTransaction, TxRange};
 
@@ -157,6 +157,15 @@ impl Connection {
     pub fn flush(&self) -> Result<()> {
         check_not_listening()?;
         self.writer()?.flush_now()
+    }
+
+    /// [`flush`](Self::flush) as a future, for any executor.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn flush_async(&self) -> BoxFuture<'static, Result<()>> {
+        let this = self.clone();
+        self.shared.pool.run(move || this.flush())
     }
 
     /// The transactions after `after` up to `to` (`None`: up to the last that [`db`](Self::db) contains), oldest first,

@@ -88,6 +88,15 @@ pub fn delete_database(config: &Config) -> Result<()> {
     delete_database_in(Registry::standard(), config)
 }
 
+/// [`database_exists`] as a future, for any executor.
+///
+/// # Errors
+/// As there.
+pub fn database_exists_async(config: &Config) -> BoxFuture<'static, Result<bool>> {
+    let config = config.clone();
+    Registry::standard().pool().run(move || database_exists(&config))
+}
+
 /// [`delete_database`] as a future, for any executor.
 ///
 /// # Errors

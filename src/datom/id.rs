@@ -29,6 +29,11 @@ impl EntityId {
         let next = if next.is_transaction() { EntityId(TX_END) } else { next };
         (next <= EntityId::MAX).then_some(next)
     }
+
+    /// The place of this id among those that are not transactions', counted from 0.
+    pub(crate) fn ordinal(self) -> u64 {
+        if self.0 < TX_END { self.0 } else { self.0 - (TX_END - TX0) }
+    }
 }
 
 impl fmt::Debug for EntityId {
@@ -50,5 +55,19 @@ pub struct AttrId(pub u32);
 impl fmt::Debug for AttrId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EntityId, TX_END, TX0};
+
+    #[test]
+    fn ids_go_on_after_those_of_transactions() {
+        let last = EntityId(TX0 - 1);
+        let next = last.next().unwrap();
+        assert_eq!(next, EntityId(TX_END));
+        assert_eq!(next.ordinal(), last.ordinal() + 1);
+        assert_eq!(EntityId::MAX.next(), None);
     }
 }

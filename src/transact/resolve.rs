@@ -107,12 +107,12 @@ pub(super) fn holder(snapshot: &Snapshot, key: Key) -> Result<Option<u64>> {
 }
 
 fn check_id(context: Context<'_>, id: EntityId) -> Result<()> {
-    let max = context.snapshot.max_eid.0;
+    let max = context.snapshot.max_eid;
     let message = if id.0 == 0 || id > EntityId::MAX {
         format!("an entity id lies between 1 and {}, got {id}", EntityId::MAX)
     } else if id.is_transaction() && (id.0 == TX0 || id.0 > context.t) {
         format!("{id} lies among the ids of transactions, and there is no such transaction")
-    } else if !id.is_transaction() && id.0 > max.saturating_add(MAX_JUMP) {
+    } else if !id.is_transaction() && id.ordinal() > max.ordinal().saturating_add(MAX_JUMP) {
         format!("the entity id {id} lies more than {MAX_JUMP} above the largest so far, {max}")
     } else {
         return Ok(());

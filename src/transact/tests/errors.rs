@@ -107,3 +107,12 @@ fn what_is_refused_changes_nothing() {
     fails(&view, "[]", "transact/view");
     fails(&db.filter(|_, _| true), "[]", "transact/view");
 }
+
+/// The ids of transactions are not counted when an explicit id is measured against the largest so far.
+#[test]
+fn an_explicit_id_may_lie_beyond_the_transactions() {
+    let db = people();
+    let beyond = 1_u64 << 40;
+    after(&db, &format!("[{{:db/id {beyond} :name \"far\"}}]"));
+    fails(&db, &format!("[{{:db/id {} :name \"farther\"}}]", beyond + (1 << 33)), "transact/entity-id");
+}
