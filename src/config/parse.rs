@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::edn::{Form, FormKind, Keyword};
+use crate::edn::{Form, FormKind, Keyword, Span};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::SchemaFlexibility;
 
@@ -64,15 +64,27 @@ pub(super) enum Source<'a> {
 struct Entry<'a> {
     /// The key, or the way to it: `:store :id`.
     key: &'a str,
+    /// Where the key stands.
+    place: Span,
     value: &'a Form,
     source: Source<'a>,
 }
 
 impl<'a> Entry<'a> {
+    /// An error at the value.
     fn error(&self, code: &'static str, message: String) -> Error {
+        self.error_at(self.value.span, code, message)
+    }
+
+    /// An error at the key.
+    fn unknown(&self, message: String) -> Error {
+        self.error_at(self.place, "config/unknown-key", message)
+    }
+
+    fn error_at(&self, place: Span, code: &'static str, message: String) -> Error {
         let error = Error::new(ErrorKind::Config, code, message);
         match self.source {
-            Source::Edn(text) => error.at(self.value.span, text),
+            Source::Edn(text) => error.at(place, text),
             Source::Json | Source::Forms => error,
         }
     }
@@ -124,16 +136,16 @@ impl<'a> Entry<'a> {
     }
 
     /// The entries of a map with their keys as keywords, `nil`s left out.
-    fn entries(&self, what: &str) -> Result<Vec<(Keyword, &'a Form)>> {
+    fn entries(&self, what: &str) -> Result<Vec<(Keyword, Span, &'a Form)>> {
         let pairs = self.value.pairs().ok_or_else(|| self.wrong(what))?;
         let mut entries = Vec::with_capacity(pairs.len());
         for (key, value) in pairs {
             let Some(name) = key.as_keyword() else {
                 let message = format!("keys of {} are keywords, got {}: {key}", self.key, key.kind_name());
-                return Err(Entry { value: key, ..*self }.error("config/type", message));
+                return Err(self.error_at(key.span, "config/type", message));
             };
             if !value.is_nil() {
-                entries.push((name, value));
+                entries.push((name, key.span, value));
             }
         }
         Ok(entries)
@@ -165,11 +177,11 @@ pub(super) fn config(form: &Form, source: Source<'_>) -> Result<Config> {
         Source::Edn(_) if holds_secret(form) => Source::Forms,
         other => other,
     };
-    let whole = Entry { key: "the config", value: form, source };
+    let whole = Entry { key: "the config", place: form.span, value: form, source };
     let mut config = Config::default();
-    for (keyword, value) in whole.entries("a map")? {
+    for (keyword, place, value) in whole.entries("a map")? {
         let name = format!(":{}", keyword.as_str());
-        set(&mut config, keyword.as_str(), &Entry { key: &name, value, source })?;
+        set(&mut config, keyword.as_str(), &Entry { key: &name, place, value, source })?;
     }
     config.check()?;
     Ok(config)
@@ -219,7 +231,7 @@ fn foreign(key: &str, entry: &Entry<'_>) -> Result<()> {
         let hint = did_you_mean(key, known);
         let keys = KEYS.map(|key| format!(":{key}")).join(" ");
         let message = format!("the config has no key :{key}{hint} (its keys are {keys})");
-        return Err(entry.error("config/unknown-key", message));
+        return Err(entry.unknown(message));
     };
     let same = match *harmless {
         "any" => true,
@@ -252,9 +264,9 @@ fn initial_tx(entry: &Entry<'_>) -> Result<InitialTx> {
 
 fn store(entry: &Entry<'_>) -> Result<StoreConfig> {
     let (mut backend, mut id, mut options) = (None, None, Vec::new());
-    for (key, value) in entry.entries("a map")? {
+    for (key, place, value) in entry.entries("a map")? {
         let name = format!(":store :{}", key.as_str());
-        let entry = Entry { key: &name, value, ..*entry };
+        let entry = Entry { key: &name, place, value, ..*entry };
         match key.as_str() {
             "backend" => backend = Some(entry.keyword("a keyword")?),
             "id" => id = Some(entry.uuid()?),
@@ -271,9 +283,9 @@ fn store(entry: &Entry<'_>) -> Result<StoreConfig> {
 
 fn writer(config: &mut Config, entry: &Entry<'_>) -> Result<()> {
     const WRITER_KEYS: [&str; 4] = ["backend", "queue-size", "commit-wait-time", "streaming?"];
-    for (key, value) in entry.entries("a map")? {
+    for (key, place, value) in entry.entries("a map")? {
         let name = format!(":writer :{}", key.as_str());
-        let entry = Entry { key: &name, value, ..*entry };
+        let entry = Entry { key: &name, place, value, ..*entry };
         match key.as_str() {
             "backend" => {
                 let backend = entry.keyword("a keyword")?;
@@ -303,7 +315,7 @@ fn writer(config: &mut Config, entry: &Entry<'_>) -> Result<()> {
                 let hint = did_you_mean(other, WRITER_KEYS);
                 let keys = WRITER_KEYS.map(|key| format!(":{key}")).join(" ");
                 let message = format!(":writer has no key :{other}{hint} (its keys are {keys})");
-                return Err(entry.error("config/unknown-key", message));
+                return Err(entry.unknown(message));
             }
         }
     }

@@ -244,3 +244,11 @@ fn initial_tx_comes_from_a_form_or_a_file() {
     assert_eq!(tx(&config), Err("edn/eof"));
     assert_eq!(tx(&Config::memory("x")), Ok(None));
 }
+
+#[test]
+fn an_unknown_key_is_pointed_at() {
+    let error = Config::from_edn("{:keep-histroy? true}").unwrap_err();
+    assert_eq!((error.code(), error.position()), ("config/unknown-key", Some((1, 2))));
+    let error = Config::from_edn("{:writer {:queu-size 2}}").unwrap_err();
+    assert_eq!((error.code(), error.position()), ("config/unknown-key", Some((1, 11))));
+}
