@@ -34,6 +34,7 @@ mod config;
 mod conn;
 mod datom;
 mod db;
+pub mod documents;
 pub mod edn;
 mod error;
 pub mod index;

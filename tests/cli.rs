@@ -353,7 +353,7 @@ fn bad_records_are_told_with_their_line() {
     assert!(place.fails(1, &["import", "c.tr", "cut.json"]).contains("never closed"));
     place.write("d.csv", "a,b\n1,2\n");
     let told = place.fails(2, &["import", "c.tr", "d.csv", "--identity", "q"]);
-    assert!(told.contains("no record has the key q; the keys are a, b"), "{told}");
+    assert!(told.contains("no document has the key q; the keys are a, b"), "{told}");
     assert!(place.fails(2, &["import", "c.tr", "x.jsonl", "--type", "n=strnig"]).contains("no type strnig"));
 }
 

@@ -5,7 +5,6 @@ mod database;
 mod engine;
 mod failure;
 mod formats;
-mod import;
 mod output;
 mod progress;
 mod shell;

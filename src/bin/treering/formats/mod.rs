@@ -5,7 +5,7 @@ mod records;
 mod source;
 
 pub use pieces::{Dialect, Pieces, is_complete};
-pub use records::{Record, kind_name, records};
+pub use records::{Record, records};
 pub use source::Source;
 
 use clap::ValueEnum;

@@ -5,6 +5,7 @@ use std::io::{BufRead, Read};
 use indicatif::ProgressBar;
 use serde_json::Value;
 use treering::edn::Span;
+use treering::documents::kind_name;
 use treering::{Error, ErrorKind};
 
 use super::{Dialect, Format, Pieces, Source};
@@ -15,6 +16,13 @@ use crate::failure::Outcome;
 pub struct Record {
     pub line: u64,
     pub fields: Vec<(String, Value)>,
+}
+
+impl Record {
+    /// Names with their values.
+    pub fn fields(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.fields.iter().map(|(name, value)| (name, value))
+    }
 }
 
 /// A record that cannot be read.
@@ -63,18 +71,6 @@ fn object(line: u64, text: &str) -> Result<Record, Bad> {
             let at = u32::try_from((before + cause.column().saturating_sub(1)).min(text.len())).unwrap_or(0);
             bad(error.at(Span { start: at, end: at }, text))
         }
-    }
-}
-
-/// What a JSON value is, with an article.
-pub fn kind_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
     }
 }
 

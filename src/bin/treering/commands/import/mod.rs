@@ -7,6 +7,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use clap::ValueEnum;
+use treering::documents::{Hints, Plan, Shape};
 use treering::edn::Keyword;
 use treering::{Config, Connection, ErrorKind, Schema, SchemaFlexibility, ValueType, create_database, database_exists};
 
@@ -14,7 +15,6 @@ use crate::commands::{confirm, is_interactive};
 use crate::database::{Target, is_memory, open_writer};
 use crate::failure::{Failure, Outcome};
 use crate::formats::{Format, Source, records};
-use crate::import::{Hints, Plan, Shape};
 use crate::output::{Layout, Mode, Rows};
 use crate::progress::{self, grouped};
 use writer::{Batches, Item};
@@ -147,7 +147,7 @@ pub fn file(conn: Option<&Connection>, source: &Source, options: &Options, out: 
     let Some(conn) = conn.filter(|_| !options.dry_run) else {
         return show(&plan, source, out);
     };
-    let declarations = plan.schema_tx();
+    let declarations = plan.schema();
     if !declarations.is_empty() || is_interactive() {
         out.flush()?;
         show(&plan, source, &mut std::io::stderr())?;
@@ -187,7 +187,7 @@ fn plan(conn: Option<&Connection>, source: &Source, options: &Options) -> Outcom
         match record {
             Ok(record) => {
                 seen += 1;
-                shape.observe(&record, from_text);
+                shape.observe(record.fields(), from_text)?;
             }
             Err(bad) if options.on_error == OnError::Skip && !bad.fatal => {}
             Err(bad) => {
@@ -207,10 +207,12 @@ fn plan(conn: Option<&Connection>, source: &Source, options: &Options) -> Outcom
         types: options.types.clone(),
         namespace: options.namespace.clone(),
     };
-    match conn {
+    let plan = match conn {
         Some(conn) => Plan::new(&shape, &hints, conn.db().schema()),
         None => Plan::new(&shape, &hints, &Schema::new(SchemaFlexibility::Write)),
-    }
+    };
+    // What is wrong is on the command line.
+    plan.map_err(|error| Failure::Usage(error.message().to_owned()))
 }
 
 fn show(plan: &Plan, source: &Source, out: &mut dyn Write) -> Outcome {

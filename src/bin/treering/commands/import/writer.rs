@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use indicatif::ProgressBar;
+use treering::documents::{Names, Plan};
 use treering::edn::Form;
-use treering::{Connection, EntityId, Error, ErrorKind, TxReport};
+use treering::{Connection, EntityId, Error, TxReport};
 
 use super::{Done, OnError, Options, is_of_data};
 use crate::failure::Outcome;
 use crate::formats::{Record, Source};
-use crate::import::{Names, Plan};
 use crate::progress::grouped;
 
 /// One thing to import.
@@ -140,10 +140,7 @@ impl<'a> Batches<'a> {
         for (at, (_, item)) in items.iter().enumerate() {
             match (item, self.plan) {
                 (Item::Record(record), Some(plan)) => {
-                    let entity = plan
-                        .entity(record, &mut names)
-                        .map_err(|message| (Error::new(ErrorKind::Transact, "import/value", message), Some(at)))?;
-                    forms.extend(entity);
+                    forms.extend(plan.entity(record.fields(), &mut names).map_err(|error| (error, Some(at)))?);
                 }
                 (Item::Record(_), None) => {}
                 (Item::Form(form), _) => forms.push(super::edn::resolved(form, &self.tempids, db.schema())),

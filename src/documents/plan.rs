@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
-use treering::edn::{Form, Keyword};
-use treering::{Schema, Unique, ValueType};
 
-use super::infer::{Column, Shape};
+use super::names::{Names, key};
+use super::object;
+use super::shape::{Column, Shape};
 use super::values::form_of;
-use crate::failure::{Failure, Outcome};
-use crate::formats::Record;
+use crate::edn::{Form, Keyword};
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::{Schema, Unique, ValueType};
 
 /// What the user says of the keys.
 #[derive(Debug, Default, Clone)]
@@ -24,7 +25,7 @@ pub struct Hints {
     pub namespace: Option<String>,
 }
 
-/// What becomes of the keys of records.
+/// What becomes of the keys of documents: an inferred schema, to be shown and then used or not.
 #[derive(Debug)]
 pub struct Plan {
     fields: Vec<Field>,
@@ -66,41 +67,8 @@ enum How {
     Nested(Plan),
 }
 
-/// The entities that the records of one transaction name, with their temporary ids.
-#[derive(Debug, Default)]
-pub struct Names {
-    ids: HashMap<(Keyword, String), Name>,
-}
-
-#[derive(Debug)]
-struct Name {
-    id: i64,
-    value: Form,
-    /// Whether a record of the transaction is this entity.
-    told: bool,
-}
-
-impl Names {
-    fn id(&mut self, attribute: Keyword, value: Form, told: bool) -> Form {
-        let next = -1 - i64::try_from(self.ids.len()).unwrap_or(i64::MAX - 1);
-        let name = self.ids.entry((attribute, value.to_string())).or_insert(Name { id: next, value, told });
-        name.told |= told;
-        Form::from(name.id)
-    }
-
-    /// Entity maps for those that are named and told by no record.
-    pub fn untold(self) -> Vec<Form> {
-        let mut untold: Vec<_> = self.ids.into_iter().filter(|(_, name)| !name.told).collect();
-        untold.sort_by_key(|(_, name)| std::cmp::Reverse(name.id));
-        let entity = |((attribute, _), name): ((Keyword, String), Name)| {
-            Form::map(vec![(key("db/id"), name.id.into()), (attribute.into(), name.value)])
-        };
-        untold.into_iter().map(entity).collect()
-    }
-}
-
-fn key(name: &str) -> Form {
-    Keyword::new(name).into()
+fn refused(message: String) -> Error {
+    Error::new(ErrorKind::Argument, "documents/hint", message)
 }
 
 /// The attribute that a key becomes: what cannot stand in a keyword becomes a dash.
@@ -122,24 +90,28 @@ fn attribute_name(key: &str, namespace: Option<&str>) -> Keyword {
 
 impl Plan {
     /// What becomes of the keys of `shape` in a database with the attributes of `schema`.
-    pub fn new(shape: &Shape, hints: &Hints, schema: &Schema) -> Outcome<Plan> {
+    ///
+    /// # Errors
+    /// `Argument`, code `:documents/hint`: a hint names a key that no document has or contradicts the database, or two
+    /// keys would become the same attribute.
+    pub fn new(shape: &Shape, hints: &Hints, schema: &Schema) -> Result<Plan> {
         let keys = || shape.columns().iter().map(|column| column.key.as_str()).collect::<Vec<_>>().join(", ");
         let hinted = hints.identities.iter().chain(hints.refs.iter().map(|(key, _)| key));
         if let Some(key) = hinted.chain(hints.types.iter().map(|(key, _)| key)).find(|key| shape.column(key).is_none())
         {
-            return Err(Failure::Usage(format!("no record has the key {key}; the keys are {}", keys())));
+            return Err(refused(format!("no document has the key {key}; the keys are {}", keys())));
         }
         Plan::of(shape, hints, schema, hints.namespace.as_deref())
     }
 
-    fn of(shape: &Shape, hints: &Hints, schema: &Schema, namespace: Option<&str>) -> Outcome<Plan> {
+    fn of(shape: &Shape, hints: &Hints, schema: &Schema, namespace: Option<&str>) -> Result<Plan> {
         let mut plan = Plan { fields: Vec::new(), named: Vec::new() };
         for column in shape.columns() {
             let field = plan.field(shape, column, hints, schema, namespace)?;
             plan.fields.extend(field);
         }
         if let Some((first, second)) = plan.collision() {
-            return Err(Failure::Usage(format!(
+            return Err(refused(format!(
                 "the keys {} and {} would both become the attribute {}",
                 first.key, second.key, first.attribute
             )));
@@ -159,7 +131,7 @@ impl Plan {
         hints: &Hints,
         schema: &Schema,
         namespace: Option<&str>,
-    ) -> Outcome<Option<Field>> {
+    ) -> Result<Option<Field>> {
         let name = column.key.as_str();
         let attribute = attribute_name(name, namespace);
         let plain = |how, value_type| Field {
@@ -181,7 +153,7 @@ impl Plan {
         let reference = hints.refs.iter().find(|(key, _)| key == name).map(|(_, identity)| identity.as_str());
         let value_type = match (known.and_then(|a| a.value_type), given) {
             (Some(stored), Some(given)) if stored != given => {
-                return Err(Failure::Usage(format!(
+                return Err(refused(format!(
                     "{attribute} is in the database with {}; --type {name}={} cannot change it",
                     stored.keyword(),
                     given.keyword().name()
@@ -192,11 +164,11 @@ impl Plan {
         };
         if reference.is_some() && value_type != ValueType::Ref {
             let stands = value_type.keyword();
-            return Err(Failure::Usage(format!("--ref {name}: {attribute} is in the database with {stands}")));
+            return Err(refused(format!("--ref {name}: {attribute} is in the database with {stands}")));
         }
         let identity = hints.identities.iter().any(|key| key == name) || hints.refs.iter().any(|(_, key)| key == name);
         if identity && known.is_some_and(|a| a.unique != Some(Unique::Identity)) {
-            return Err(Failure::Usage(format!(
+            return Err(refused(format!(
                 "{attribute} is in the database and not :db.unique/identity, so it cannot tell entities"
             )));
         }
@@ -241,7 +213,7 @@ impl Plan {
     }
 
     /// Tx-data that declares the attributes which the database has not.
-    pub fn schema_tx(&self) -> Vec<Form> {
+    pub fn schema(&self) -> Vec<Form> {
         let mut forms = Vec::new();
         self.declare(&mut forms);
         forms
@@ -262,7 +234,7 @@ impl Plan {
         }
     }
 
-    /// One line for each attribute: key, attribute, type and what else there is to say.
+    /// One line for each attribute, for people: key, attribute, type and what else there is to say.
     pub fn describe(&self) -> Vec<[String; 4]> {
         let mut lines = Vec::new();
         self.describe_under("", &mut lines);
@@ -296,13 +268,37 @@ impl Plan {
         }
     }
 
-    /// The entity map of a record; `None` for a record without values.
-    pub fn entity(&self, record: &Record, names: &mut Names) -> Result<Option<Form>, String> {
-        let values: HashMap<&str, &Value> = record.fields.iter().map(|(key, value)| (key.as_str(), value)).collect();
-        self.entity_of(&values, names)
+    /// Tx-data that makes an entity of each document.
+    ///
+    /// # Errors
+    /// `Argument`, code `:documents/document`, for what is no object; `Transact`, code `:documents/value`, for a value that
+    /// does not fit its attribute. Both name the document by its place, from 0.
+    pub fn tx_data(&self, documents: &[Value]) -> Result<Form> {
+        let mut names = Names::default();
+        let mut forms = Vec::with_capacity(documents.len());
+        for (at, document) in documents.iter().enumerate() {
+            let entity = object(document).and_then(|fields| self.entity(fields, &mut names));
+            forms.extend(entity.map_err(|error| error.context(format!("document {at}")))?);
+        }
+        forms.extend(names.untold());
+        Ok(Form::from(forms))
     }
 
-    fn entity_of(&self, values: &HashMap<&str, &Value>, names: &mut Names) -> Result<Option<Form>, String> {
+    /// The entity map of one document; `None` where it has no values. Entities of one transaction share `names`, and
+    /// [`Names::untold`] comes after the last of them.
+    ///
+    /// # Errors
+    /// `Transact`, code `:documents/value`, naming the key.
+    pub fn entity<'a>(
+        &self,
+        fields: impl IntoIterator<Item = (&'a String, &'a Value)>,
+        names: &mut Names,
+    ) -> Result<Option<Form>> {
+        let values = fields.into_iter().map(|(key, value)| (key.as_str(), value)).collect();
+        self.entity_of(&values, names).map_err(|message| Error::new(ErrorKind::Transact, "documents/value", message))
+    }
+
+    fn entity_of(&self, values: &HashMap<&str, &Value>, names: &mut Names) -> std::result::Result<Option<Form>, String> {
         let mut pairs: Vec<(Form, Form)> = Vec::new();
         let mut id = None;
         for field in &self.fields {
@@ -350,7 +346,7 @@ impl Plan {
 }
 
 impl Field {
-    fn value(&self, value: &Value, names: &mut Names) -> Result<Option<Form>, String> {
+    fn value(&self, value: &Value, names: &mut Names) -> std::result::Result<Option<Form>, String> {
         match (&self.how, value) {
             (How::Nested(plan), Value::Object(fields)) => {
                 plan.entity_of(&fields.iter().map(|(key, value)| (key.as_str(), value)).collect(), names)
@@ -387,19 +383,13 @@ fn declaration(attribute: Keyword, value_type: ValueType, many: bool, identity: 
 
 #[cfg(test)]
 mod tests {
+    use super::super::infer;
     use super::*;
     use serde_json::json;
-    use treering::SchemaFlexibility;
+    use crate::schema::SchemaFlexibility;
 
-    fn record(value: Value) -> Record {
-        let Value::Object(fields) = value else { panic!("an object") };
-        Record { line: 1, fields: fields.into_iter().collect() }
-    }
-
-    fn plan(records: &[Value], hints: &Hints) -> Outcome<Plan> {
-        let mut shape = Shape::default();
-        records.iter().for_each(|value| shape.observe(&record(value.clone()), false));
-        Plan::new(&shape, hints, &Schema::new(SchemaFlexibility::Write))
+    fn plan(documents: &[Value], hints: &Hints) -> Result<Plan> {
+        infer(documents, hints, &Schema::new(SchemaFlexibility::Write))
     }
 
     fn text(forms: &[Form]) -> Vec<String> {
@@ -419,21 +409,18 @@ mod tests {
         };
         let plan = plan(&records, &hints).unwrap();
         assert_eq!(
-            text(&plan.schema_tx()),
+            text(&plan.schema()),
             [
                 "{:db/ident :depends, :db/valueType :db.type/ref, :db/cardinality :db.cardinality/many}",
                 "{:db/ident :name, :db/valueType :db.type/string, :db/cardinality :db.cardinality/one, :db/unique :db.unique/identity}",
                 "{:db/ident :size, :db/valueType :db.type/long, :db/cardinality :db.cardinality/one}",
             ]
         );
-        let mut names = Names::default();
-        let entities: Vec<Form> =
-            records.iter().filter_map(|value| plan.entity(&record(value.clone()), &mut names).unwrap()).collect();
         assert_eq!(
-            text(&entities),
-            ["{:depends [-1 -2], :name \"a\", :size 1, :db/id -3}", "{:depends [-2], :name \"b\", :db/id -1}",]
+            plan.tx_data(&records).unwrap().to_string(),
+            "[{:depends [-1 -2], :name \"a\", :size 1, :db/id -3} {:depends [-2], :name \"b\", :db/id -1} \
+             {:db/id -2, :name \"c\"}]"
         );
-        assert_eq!(text(&names.untold()), ["{:db/id -2, :name \"c\"}"]);
     }
 
     #[test]
@@ -445,7 +432,7 @@ mod tests {
         };
         let plan = plan(&[json!({"maintainer": "M", "x y": true})], &hints).unwrap();
         assert_eq!(
-            text(&plan.schema_tx()),
+            text(&plan.schema()),
             [
                 "{:db/ident :maintainer/name, :db/valueType :db.type/string, :db/cardinality :db.cardinality/one, :db/unique :db.unique/identity}",
                 "{:db/ident :pkg/maintainer, :db/valueType :db.type/ref, :db/cardinality :db.cardinality/one}",
@@ -458,32 +445,29 @@ mod tests {
     fn objects_inside_are_components() {
         let value = json!({"address": {"street": "S", "geo": {"lat": 1.5}}, "tags": [{"t": 1}, {"t": 2}]});
         let plan = plan(std::slice::from_ref(&value), &Hints::default()).unwrap();
-        let declared = text(&plan.schema_tx());
+        let declared = text(&plan.schema());
         assert!(declared.iter().any(
             |d| d.starts_with("{:db/ident :address, :db/valueType :db.type/ref") && d.contains("isComponent true")
         ));
         assert!(declared.iter().any(|d| d.contains(":address.geo/lat, :db/valueType :db.type/double")));
-        let entity = plan.entity(&record(value), &mut Names::default()).unwrap().unwrap();
         assert_eq!(
-            entity.to_string(),
-            "{:address {:address/geo {:address.geo/lat 1.5}, :address/street \"S\"}, :tags [{:tags/t 1} {:tags/t 2}]}"
+            plan.tx_data(&[value]).unwrap().to_string(),
+            "[{:address {:address/geo {:address.geo/lat 1.5}, :address/street \"S\"}, :tags [{:tags/t 1} {:tags/t 2}]}]"
         );
     }
 
     #[test]
     fn mistakes_are_told() {
-        let usage = |records: &[Value], hints: Hints| match plan(records, &hints) {
-            Err(Failure::Usage(message)) => message,
-            other => panic!("{other:?}"),
-        };
+        let usage = |documents: &[Value], hints: Hints| plan(documents, &hints).unwrap_err().message().to_owned();
         let hints = Hints { identities: vec!["nam".into()], ..Hints::default() };
-        assert_eq!(usage(&[json!({"name": 1})], hints), "no record has the key nam; the keys are name");
+        assert_eq!(usage(&[json!({"name": 1})], hints), "no document has the key nam; the keys are name");
         let message = usage(&[json!({"a b": 1, "a-b": 2})], Hints::default());
         assert_eq!(message, "the keys a b and a-b would both become the attribute :a-b");
         let typed = Hints { types: vec![("n".into(), ValueType::Uuid)], ..Hints::default() };
         let plan = plan(&[json!({"n": "x"})], &typed).unwrap();
-        let error = plan.entity(&record(json!({"n": "x"})), &mut Names::default()).unwrap_err();
-        assert_eq!(error, "n: a value of :db.type/uuid was wanted, got a string: \"x\"");
+        let error = plan.tx_data(&[json!({}), json!({"n": "x"})]).unwrap_err();
+        assert_eq!(error.message(), "document 1: n: a value of :db.type/uuid was wanted, got a string: \"x\"");
+        assert_eq!(plan.tx_data(&[json!(1)]).unwrap_err().code(), "documents/document");
     }
 
     #[test]

@@ -1,18 +1,17 @@
-//! Values of records to forms of tx-data.
+//! Values of documents to forms of tx-data.
 
 use std::str::FromStr;
 
 use bigdecimal::BigDecimal;
 use num_bigint::BigInt;
 use serde_json::Value;
-use treering::ValueType;
-use treering::edn::{Form, FormKind, Keyword, Symbol, inst};
 use uuid::Uuid;
 
-use crate::formats::kind_name;
+use crate::edn::{Form, FormKind, Keyword, Symbol, inst};
+use crate::schema::ValueType;
 
 /// The value as a form of the type, or what was wanted and got.
-pub fn form_of(value: &Value, value_type: ValueType) -> Result<Form, String> {
+pub(super) fn form_of(value: &Value, value_type: ValueType) -> Result<Form, String> {
     let text = match value {
         Value::String(text) => Some(text.as_str()),
         _ => None,
@@ -51,6 +50,18 @@ pub fn form_of(value: &Value, value_type: ValueType) -> Result<Form, String> {
         }
         format!("a value of {} was wanted, got {}: {shown}", value_type.keyword(), kind_name(value))
     })
+}
+
+/// What a value is, for messages.
+pub fn kind_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
 }
 
 fn big(value: &Value, text: Option<&str>) -> Option<BigInt> {

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
-use treering::ValueType;
-use treering::edn::inst;
 use uuid::Uuid;
 
-use crate::formats::Record;
+use crate::edn::inst;
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::ValueType;
 
-/// The keys of records in the order of their first appearance, with what was seen of their values.
+/// Objects inside objects that are followed.
+const MAX_DEPTH: usize = 128;
+
+/// What was seen of documents: their keys in the order of their first appearance, and the values of each.
 #[derive(Debug, Default)]
 pub struct Shape {
     columns: Vec<Column>,
@@ -18,7 +21,7 @@ pub struct Shape {
 
 /// One key.
 #[derive(Debug, Default)]
-pub struct Column {
+pub(super) struct Column {
     pub key: String,
     pub seen: Seen,
     /// The keys of the objects that are its values.
@@ -27,7 +30,7 @@ pub struct Column {
 
 /// How many values of each sort there were.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub(super) struct Seen {
     pub arrays: u64,
     pub objects: u64,
     bools: u64,
@@ -42,52 +45,67 @@ pub struct Seen {
 }
 
 impl Shape {
-    /// Takes in a record. `from_text`: its values are strings that may tell numbers and booleans.
-    pub fn observe(&mut self, record: &Record, from_text: bool) {
-        self.observe_fields(record.fields.iter().map(|(key, value)| (key.as_str(), value)), from_text);
+    /// Takes in the keys and values of a document. `from_text`: its values are strings that may tell numbers and
+    /// booleans, as those of CSV.
+    ///
+    /// # Errors
+    /// `Limit`, code `:documents/depth`, for objects nested deeper than 128.
+    pub fn observe<'a>(
+        &mut self,
+        fields: impl IntoIterator<Item = (&'a String, &'a Value)>,
+        from_text: bool,
+    ) -> Result<()> {
+        self.observe_at(fields, from_text, 0)
     }
 
-    fn observe_fields<'a>(&mut self, fields: impl Iterator<Item = (&'a str, &'a Value)>, from_text: bool) {
+    fn observe_at<'a>(
+        &mut self,
+        fields: impl IntoIterator<Item = (&'a String, &'a Value)>,
+        from_text: bool,
+        depth: usize,
+    ) -> Result<()> {
+        if depth > MAX_DEPTH {
+            let message = format!("objects are nested deeper than {MAX_DEPTH}");
+            return Err(Error::new(ErrorKind::Limit, "documents/depth", message));
+        }
         for (key, value) in fields {
             let place = self.places.get(key).copied().unwrap_or_else(|| {
-                self.columns.push(Column { key: key.to_owned(), ..Column::default() });
-                self.places.insert(key.to_owned(), self.columns.len() - 1);
+                self.columns.push(Column { key: key.clone(), ..Column::default() });
+                self.places.insert(key.clone(), self.columns.len() - 1);
                 self.columns.len() - 1
             });
             if let Some(column) = self.columns.get_mut(place) {
-                column.observe(value, from_text);
+                column.observe(value, from_text, depth)?;
             }
         }
+        Ok(())
     }
 
     /// The keys.
-    pub fn columns(&self) -> &[Column] {
+    pub(super) fn columns(&self) -> &[Column] {
         &self.columns
     }
 
     /// What was seen of a key.
-    pub fn column(&self, key: &str) -> Option<&Column> {
+    pub(super) fn column(&self, key: &str) -> Option<&Column> {
         self.places.get(key).and_then(|place| self.columns.get(*place))
     }
 }
 
 impl Column {
-    fn observe(&mut self, value: &Value, from_text: bool) {
-        match value {
-            Value::Array(items) => {
-                self.seen.arrays += 1;
-                for item in items {
-                    match item {
-                        Value::Array(_) => self.seen.lists += 1,
-                        item => self.observe_one(item, from_text),
-                    }
-                }
+    fn observe(&mut self, value: &Value, from_text: bool, depth: usize) -> Result<()> {
+        let Value::Array(items) = value else { return self.observe_one(value, from_text, depth) };
+        self.seen.arrays += 1;
+        for item in items {
+            match item {
+                Value::Array(_) => self.seen.lists += 1,
+                item => self.observe_one(item, from_text, depth)?,
             }
-            one => self.observe_one(one, from_text),
         }
+        Ok(())
     }
 
-    fn observe_one(&mut self, value: &Value, from_text: bool) {
+    fn observe_one(&mut self, value: &Value, from_text: bool, depth: usize) -> Result<()> {
         let seen = &mut self.seen;
         match value {
             Value::Null | Value::Array(_) => {}
@@ -105,9 +123,10 @@ impl Column {
             Value::String(text) => seen.text(text),
             Value::Object(fields) => {
                 seen.objects += 1;
-                self.nested.observe_fields(fields.iter().map(|(key, value)| (key.as_str(), value)), from_text);
+                self.nested.observe_at(fields, from_text, depth + 1)?;
             }
         }
+        Ok(())
     }
 }
 
@@ -175,8 +194,7 @@ mod tests {
     fn type_of(values: &[Value], from_text: bool) -> Option<ValueType> {
         let mut shape = Shape::default();
         for value in values {
-            let record = Record { line: 1, fields: vec![("k".to_owned(), value.clone())] };
-            shape.observe(&record, from_text);
+            shape.observe([(&"k".to_owned(), value)], from_text).unwrap();
         }
         shape.column("k").and_then(|column| column.seen.value_type())
     }
@@ -197,6 +215,13 @@ mod tests {
         assert_eq!(of(&[json!({"a": 1}), json!(1)]), Some(ValueType::String));
         assert_eq!(of(&[json!([[1]])]), Some(ValueType::String));
         assert_eq!(of(&[json!(null), json!([])]), None);
+    }
+
+    #[test]
+    fn depth_has_an_end() {
+        let deep = (0..200).fold(json!(1), |inner, _| json!({ "k": inner }));
+        let error = Shape::default().observe([(&"k".to_owned(), &deep)], false).unwrap_err();
+        assert_eq!(error.code(), "documents/depth");
     }
 
     #[test]
