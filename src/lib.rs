@@ -39,6 +39,7 @@ pub mod edn;
 mod error;
 pub mod index;
 mod log;
+mod migrate;
 pub mod pull;
 mod query;
 mod registry;
@@ -59,6 +60,7 @@ pub use datom::{
 };
 pub use db::{Attr, Components, Count, DatomFilter, Datoms, Db, Entity, EntityRef, Mode};
 pub use error::{Error, ErrorKind, Result};
+pub use migrate::{Migration, Migrations};
 pub use pull::{pull, pull_as};
 pub use query::aggregate::{Aggregate, Aggregates, State};
 pub use query::builtin::{Argument, Function, FunctionBody, Functions, truthy};
@@ -86,6 +88,10 @@ struct ConfigurationPage;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/transactions.md")]
 struct TransactionsPage;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/migrations.md")]
+struct MigrationsPage;
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/time.md")]

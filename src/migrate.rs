@@ -26,8 +26,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::conn::Connection;
 use crate::datom::{Order, Value};
-use crate::db::{Components, Db};
-use crate::edn::{self, Form, Keyword, Symbol};
+use crate::db::{Attr, Components, Db};
+use crate::edn::{self, Form, Keyword};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transact::{TxReport, with};
 
@@ -142,24 +142,26 @@ impl Migrations {
     /// Those of [`new`](Self::new); `Storage` for files that cannot be read; `Argument`, code `:migrate/checksum`, for
     /// files that differ from `checksums.edn`.
     pub fn read(folder: impl AsRef<Path>) -> Result<Migrations> {
-        let mut checksums = None;
-        let mut texts = Vec::new();
-        for (name, text) in files(folder.as_ref())? {
-            match name.strip_suffix(".edn") {
-                Some(_) if name == CHECKSUMS => checksums = Some(text),
-                Some(stem) => texts.push((stem.to_owned(), text)),
-                None => {}
-            }
+        let (migrations, checksums) = read(folder.as_ref())?;
+        if let Some(text) = checksums {
+            migrations.agree_with(&text)?;
         }
-        let migrations = Migrations::new(texts)?;
-        match checksums {
-            Some(text) => migrations.agree_with(&text).map(|()| migrations),
-            None => Ok(migrations),
-        }
+        Ok(migrations)
     }
 
-    /// The text of `checksums.edn`: names and checksums.
-    pub fn checksums(&self) -> String {
+    /// Writes `checksums.edn` into a folder, for what its files are now.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new); `Storage` for files that cannot be read or written.
+    pub fn write_checksums(folder: impl AsRef<Path>) -> Result<Migrations> {
+        let (migrations, _) = read(folder.as_ref())?;
+        let path = folder.as_ref().join(CHECKSUMS);
+        std::fs::write(&path, migrations.checksums()).map_err(|cause| failed(&path, "written", cause))?;
+        Ok(migrations)
+    }
+
+    /// Names and checksums.
+    fn checksums(&self) -> String {
         let lines = self.all.iter().map(|one| format!("{} {:?}", one.name, one.checksum));
         format!("{{{}}}\n", lines.collect::<Vec<_>>().join("\n "))
     }
@@ -257,25 +259,128 @@ fn applied(db: &Db) -> Result<BTreeMap<&'static str, Option<String>>> {
     for datom in db.datoms(Order::Aevt, &Components::default().a(Keyword::new(NAME)))? {
         let datom = datom?;
         let Value::Keyword(name) = datom.v else { continue };
-        let checksum = db.entity(datom.e)?.get(Keyword::new(CHECKSUM))?;
-        applied.insert(name.as_str(), checksum.and_then(|value| value.as_str().map(str::to_owned)));
+        let checksum = match db.entity(datom.e)? {
+            Some(entity) => entity.get(Keyword::new(CHECKSUM))?,
+            None => None,
+        };
+        let checksum = match checksum.as_ref().and_then(Attr::as_value) {
+            Some(Value::Str(text)) => Some(text.to_string()),
+            _ => None,
+        };
+        applied.insert(name.as_str(), checksum);
     }
     Ok(applied)
 }
 
-/// The files of a folder, by name, those that begin with a dot left out.
-fn files(folder: &Path) -> Result<Vec<(String, String)>> {
-    let failed = |path: &Path, cause: std::io::Error| {
-        let message = format!("{} cannot be read: {cause}", path.display());
-        Error::new(ErrorKind::Storage, "migrate/file", message).caused_by(cause)
-    };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|cause| failed(folder, cause))? {
-        let path = entry.map_err(|cause| failed(folder, cause))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        if name.ends_with(".edn") && !name.starts_with('.') {
-            files.push((name, std::fs::read_to_string(&path).map_err(|cause| failed(&path, cause))?));
-        }
+/// The migrations of a folder, and the text of its `checksums.edn`.
+fn read(folder: &Path) -> Result<(Migrations, Option<String>)> {
+    let mut checksums = None;
+    let mut texts = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|cause| failed(folder, "read", cause))? {
+        let path = entry.map_err(|cause| failed(folder, "read", cause))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let Some(stem) = name.strip_suffix(".edn").filter(|_| !name.starts_with('.')) else { continue };
+        let text = std::fs::read_to_string(&path).map_err(|cause| failed(&path, "read", cause))?;
+        if name == CHECKSUMS { checksums = Some(text) } else { texts.push((stem.to_owned(), text)) }
     }
-    Ok(files)
+    Ok((Migrations::new(texts)?, checksums))
+}
+
+fn failed(path: &Path, done: &str, cause: std::io::Error) -> Error {
+    let message = format!("{} cannot be {done}: {cause}", path.display());
+    Error::new(ErrorKind::Storage, "migrate/file", message).caused_by(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::conn::{connect_in, create_database_in};
+    use crate::registry::Registry;
+
+    const PEOPLE: (&str, &str) =
+        ("001-people", "[{:db/ident :name :db/valueType :db.type/string :db/cardinality :db.cardinality/one}]");
+    const ANN: (&str, &str) = ("002-ann", "{:tx-data [{:name \"Ann\"}]}");
+
+    fn connection() -> Connection {
+        let (registry, config) = (Registry::with_builtins(), Config::memory("migrate"));
+        create_database_in(&registry, &config).unwrap();
+        connect_in(&registry, &config).unwrap()
+    }
+
+    fn code(migrations: &Migrations, conn: &Connection) -> &'static str {
+        let before = conn.db();
+        let error = migrations.dry_run(&before).unwrap_err();
+        assert_eq!(migrations.apply(conn).unwrap_err().code(), error.code());
+        error.code()
+    }
+
+    #[test]
+    fn each_is_applied_once_and_in_order() {
+        let conn = connection();
+        let first = Migrations::new([PEOPLE]).unwrap();
+        let both = Migrations::new([ANN, PEOPLE]).unwrap();
+        assert_eq!(both.dry_run(&conn.db()).unwrap().len(), 2);
+        assert_eq!(both.pending(&conn.db()).unwrap().len(), 2);
+        assert_eq!(first.apply(&conn).unwrap().len(), 1);
+        assert_eq!(both.apply(&conn).unwrap().len(), 1);
+        assert_eq!(both.apply(&conn).unwrap().len(), 0);
+        assert_eq!(conn.db().datoms(Order::Aevt, &Components::default().a(Keyword::new("name"))).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_was_applied_is_held_to() {
+        let conn = connection();
+        Migrations::new([PEOPLE, ANN]).unwrap().apply(&conn).unwrap();
+        let changed = Migrations::new([PEOPLE, (ANN.0, "[{:name \"Bob\"}]")]).unwrap();
+        assert_eq!(code(&changed, &conn), "migrate/checksum");
+        let spaced = Migrations::new([PEOPLE, (ANN.0, "; a comment\r\n{:tx-data  [{:name \"Ann\"}] }")]).unwrap();
+        assert!(spaced.pending(&conn.db()).unwrap().is_empty());
+        assert_eq!(code(&Migrations::new([PEOPLE]).unwrap(), &conn), "migrate/missing");
+        let between = Migrations::new([PEOPLE, ("001-x", "[]"), ANN]).unwrap();
+        assert_eq!(code(&between, &conn), "migrate/order");
+    }
+
+    #[test]
+    fn a_refused_one_leaves_those_before_it() {
+        let conn = connection();
+        let bad = Migrations::new([PEOPLE, ("002-bad", "[{:nme \"Ann\"}]"), ("003-c", "[{:name \"C\"}]")]).unwrap();
+        let error = bad.apply(&conn).unwrap_err();
+        assert!(error.message().starts_with(":002-bad: "), "{error}");
+        assert_eq!(bad.pending(&conn.db()).unwrap().len(), 2);
+        let mended = Migrations::new([PEOPLE, ANN]).unwrap();
+        assert_eq!(mended.apply(&conn).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn files_that_are_none_are_refused() {
+        let code = |name: &str, text: &str| Migrations::new([(name, text)]).unwrap_err().code();
+        assert_eq!(code("a b", "[]"), "migrate/name");
+        assert_eq!(code("a", "12"), "migrate/syntax");
+        assert_eq!(code("a", "{:tx-data {}}"), "migrate/syntax");
+        assert_eq!(code("a", "{:data []}"), "migrate/syntax");
+        assert_eq!(Migrations::new([PEOPLE, PEOPLE]).unwrap_err().code(), "migrate/name");
+        assert_eq!(Migrations::read("no/such/folder").unwrap_err().code(), "migrate/file");
+    }
+
+    #[test]
+    fn a_folder_and_its_checksums() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("001-people.edn", PEOPLE.1);
+        write("002-ann.edn", ANN.1);
+        write("README.md", "no migration");
+        assert_eq!(Migrations::read(folder.path()).unwrap().all().len(), 2);
+        Migrations::write_checksums(folder.path()).unwrap();
+        assert_eq!(Migrations::read(folder.path()).unwrap().all().len(), 2);
+        let refused = || Migrations::read(folder.path()).unwrap_err();
+        write("002-ann.edn", "[{:name \"Bob\"}]");
+        assert_eq!(refused().code(), "migrate/checksum");
+        write("002-ann.edn", ANN.1);
+        write("003-new.edn", "[]");
+        assert!(refused().message().contains("does not have it"));
+        std::fs::remove_file(folder.path().join("003-new.edn")).unwrap();
+        std::fs::remove_file(folder.path().join("002-ann.edn")).unwrap();
+        assert!(refused().message().contains("there is no file"));
+    }
 }

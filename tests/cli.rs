@@ -170,6 +170,26 @@ fn pull_datoms_explain_and_stats() {
 }
 
 #[test]
+fn migrations() {
+    let place = Place::new();
+    place.ok(&["create-database", "p.tr"]);
+    std::fs::create_dir(place.path().join("m")).expect("a folder");
+    place.write("m/001-people.edn", SCHEMA);
+    place.write("m/002-ann.edn", "{:tx-data [{:name \"Ann\" :age 30}]}");
+    let migrate = |options: &[&str]| place.ok(&[&["migrate", "p.tr", "m"], options].concat());
+    let would = migrate(&["--dry-run"]);
+    assert!(would.contains("would be applied: 001-people (") && would.contains("002-ann"), "{would}");
+    assert_eq!(migrate(&["--dry-run"]), would);
+    assert_eq!(migrate(&[]), would.replace("would be applied", "applied"));
+    assert_eq!(migrate(&[]), "nothing to do: all 2 were applied before\n");
+    assert!(migrate(&["--write-checksums"]).contains("2 migrations"));
+    place.write("m/002-ann.edn", "[{:name \"Bob\"}]");
+    let refused = place.run(&["migrate", "p.tr", "m"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("(:migrate/checksum)"), "{}", refused.err);
+}
+
+#[test]
 fn views_in_time() {
     let place = Place::with_people();
     place.ok(&["transact", "p.tr", r#"[{:name "Bob" :age 41}]"#]);

@@ -6,6 +6,7 @@
 //!
 //! ```
 //! use serde_json::json;
+//! use treering::edn::Keyword;
 //! use treering::{Config, connect, create_database, documents, pull};
 //!
 //! let config = Config::memory("documents-example");
@@ -23,7 +24,7 @@
 //!
 //! conn.transact(plan.schema())?;
 //! conn.transact(plan.tx_data(&people)?)?;
-//! let found = pull("[:age {:address [:address/city]}]", &conn.db(), "[:name \"Ann\"]")?;
+//! let found = pull(&conn.db(), "[:age {:address [:address/city]}]", (Keyword::new("name"), "Ann"))?;
 //! assert_eq!(found.to_form().to_string(), r#"{:age 30, :address {:address/city "Oslo"}}"#);
 //! # conn.release()?;
 //! # treering::delete_database(&config)?;

@@ -213,10 +213,10 @@ impl Plan {
     }
 
     /// Tx-data that declares the attributes which the database has not.
-    pub fn schema(&self) -> Vec<Form> {
+    pub fn schema(&self) -> Form {
         let mut forms = Vec::new();
         self.declare(&mut forms);
-        forms
+        Form::from(forms)
     }
 
     fn declare(&self, forms: &mut Vec<Form>) {
@@ -298,7 +298,11 @@ impl Plan {
         self.entity_of(&values, names).map_err(|message| Error::new(ErrorKind::Transact, "documents/value", message))
     }
 
-    fn entity_of(&self, values: &HashMap<&str, &Value>, names: &mut Names) -> std::result::Result<Option<Form>, String> {
+    fn entity_of(
+        &self,
+        values: &HashMap<&str, &Value>,
+        names: &mut Names,
+    ) -> std::result::Result<Option<Form>, String> {
         let mut pairs: Vec<(Form, Form)> = Vec::new();
         let mut id = None;
         for field in &self.fields {
@@ -385,8 +389,8 @@ fn declaration(attribute: Keyword, value_type: ValueType, many: bool, identity: 
 mod tests {
     use super::super::infer;
     use super::*;
-    use serde_json::json;
     use crate::schema::SchemaFlexibility;
+    use serde_json::json;
 
     fn plan(documents: &[Value], hints: &Hints) -> Result<Plan> {
         infer(documents, hints, &Schema::new(SchemaFlexibility::Write))
@@ -409,7 +413,7 @@ mod tests {
         };
         let plan = plan(&records, &hints).unwrap();
         assert_eq!(
-            text(&plan.schema()),
+            text(plan.schema().items().unwrap()),
             [
                 "{:db/ident :depends, :db/valueType :db.type/ref, :db/cardinality :db.cardinality/many}",
                 "{:db/ident :name, :db/valueType :db.type/string, :db/cardinality :db.cardinality/one, :db/unique :db.unique/identity}",
@@ -432,7 +436,7 @@ mod tests {
         };
         let plan = plan(&[json!({"maintainer": "M", "x y": true})], &hints).unwrap();
         assert_eq!(
-            text(&plan.schema()),
+            text(plan.schema().items().unwrap()),
             [
                 "{:db/ident :maintainer/name, :db/valueType :db.type/string, :db/cardinality :db.cardinality/one, :db/unique :db.unique/identity}",
                 "{:db/ident :pkg/maintainer, :db/valueType :db.type/ref, :db/cardinality :db.cardinality/one}",
@@ -445,7 +449,7 @@ mod tests {
     fn objects_inside_are_components() {
         let value = json!({"address": {"street": "S", "geo": {"lat": 1.5}}, "tags": [{"t": 1}, {"t": 2}]});
         let plan = plan(std::slice::from_ref(&value), &Hints::default()).unwrap();
-        let declared = text(&plan.schema());
+        let declared = text(plan.schema().items().unwrap());
         assert!(declared.iter().any(
             |d| d.starts_with("{:db/ident :address, :db/valueType :db.type/ref") && d.contains("isComponent true")
         ));

@@ -6,6 +6,7 @@ pub mod delete;
 pub mod explain;
 pub mod export;
 pub mod import;
+pub mod migrate;
 pub mod pull;
 pub mod query;
 pub mod stats;

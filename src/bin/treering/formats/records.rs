@@ -4,8 +4,8 @@ use std::io::{BufRead, Read};
 
 use indicatif::ProgressBar;
 use serde_json::Value;
-use treering::edn::Span;
 use treering::documents::kind_name;
+use treering::edn::Span;
 use treering::{Error, ErrorKind};
 
 use super::{Dialect, Format, Pieces, Source};

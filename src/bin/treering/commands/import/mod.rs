@@ -148,7 +148,8 @@ pub fn file(conn: Option<&Connection>, source: &Source, options: &Options, out: 
         return show(&plan, source, out);
     };
     let declarations = plan.schema();
-    if !declarations.is_empty() || is_interactive() {
+    let declares = declarations.items().is_some_and(|items| !items.is_empty());
+    if declares || is_interactive() {
         out.flush()?;
         show(&plan, source, &mut std::io::stderr())?;
     }
@@ -156,8 +157,8 @@ pub fn file(conn: Option<&Connection>, source: &Source, options: &Options, out: 
         return Err(Failure::Io("nothing was imported".to_owned()));
     }
     let began = Instant::now();
-    if !declarations.is_empty() {
-        conn.transact(treering::edn::Form::from(declarations))?;
+    if declares {
+        conn.transact(declarations)?;
     }
     let bar = progress::over_bytes(source.bytes());
     let mut batches = Batches::new(conn, source, options, &bar, Some(&plan));
