@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use treering::edn;
-use treering::index::PersistentSet;
 use treering::index::testing::{SortedRows, conformance, conformance_with};
+use treering::index::{HitchhikerTree, PersistentSet};
 
 #[test]
 fn persistent_set_conforms() {
@@ -14,6 +14,24 @@ fn persistent_set_conforms() {
 #[test]
 fn deep_persistent_sets_conform() -> treering::Result<()> {
     conformance_with(Arc::new(PersistentSet), &edn::read("{:branching-factor 16}")?);
+    Ok(())
+}
+
+#[test]
+fn hitchhiker_tree_conforms() {
+    conformance(Arc::new(HitchhikerTree));
+}
+
+/// The least sizes of all, buffers that hold more than the leaves below them, and sizes in between.
+#[test]
+fn deep_hitchhiker_trees_conform() -> treering::Result<()> {
+    for settings in [
+        "{:index-b-factor 4 :index-data-node-size 4 :index-log-size 1}",
+        "{:index-b-factor 4 :index-data-node-size 8 :index-log-size 200}",
+        "{:index-b-factor 7 :index-data-node-size 30 :index-log-size 12}",
+    ] {
+        conformance_with(Arc::new(HitchhikerTree), &edn::read(settings)?);
+    }
     Ok(())
 }
 

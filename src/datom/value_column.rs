@@ -337,6 +337,12 @@ impl ValueColumn {
         range.take_while(fits).count().clamp(n.min(1), n)
     }
 
+    /// Bytes that the rows `range` have in the two heaps; those that neighbours share count once.
+    pub(crate) fn heap_len_of(&self, range: Range<usize>) -> usize {
+        let (text, bytes) = self.spans(range);
+        text.used + bytes.used
+    }
+
     /// Bytes in the two heaps, unused ones included.
     pub(crate) fn heap_len(&self) -> usize {
         self.text.len() + self.bytes.len()

@@ -1,6 +1,7 @@
 //! A sorted batch of changes to an index.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use crate::datom::{Columns, Order, Row};
 
@@ -14,10 +15,10 @@ pub enum Edit {
 }
 
 /// Rows to put in and rows to take out, ascending in the order of the index and each row once.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Edits {
     rows: Columns,
-    /// Empty when all are inserts.
+    /// One for each row, or none: then all are inserts.
     edits: Vec<Edit>,
 }
 
@@ -57,9 +58,39 @@ impl Edits {
         self.edits.get(i).copied().unwrap_or(Edit::Insert)
     }
 
-    /// Whether every edit is an insert.
+    /// Whether every edit is known to be an insert.
     pub fn only_inserts(&self) -> bool {
         self.edits.is_empty()
+    }
+
+    /// No edits, and room for `n` like those of `model`.
+    pub(crate) fn with_room_like(model: &Edits, n: usize) -> Edits {
+        let edits = if model.only_inserts() { Vec::new() } else { Vec::with_capacity(n) };
+        Edits { rows: Columns::with_room_like(&model.rows, n), edits }
+    }
+
+    /// Appends the edits `range` of `other`, which lie behind these.
+    pub(crate) fn extend(&mut self, other: &Edits, range: Range<usize>) {
+        if range.is_empty() {
+            return;
+        }
+        if !self.only_inserts() || !other.only_inserts() {
+            self.edits.resize(self.rows.len(), Edit::Insert);
+            self.edits.extend(range.clone().map(|i| other.edit(i)));
+        }
+        self.rows.extend(&other.rows, range);
+    }
+
+    /// How many rows more the edits `range` lead to.
+    pub(crate) fn gain(&self, range: Range<usize>) -> i64 {
+        let n = range.len() as i64;
+        let removals = self.edits.get(range).unwrap_or(&[]).iter().filter(|edit| **edit == Edit::Remove).count();
+        n - 2 * removals as i64
+    }
+
+    /// Bytes held on the heap.
+    pub(crate) fn weight(&self) -> usize {
+        self.rows.weight() + self.edits.len() * size_of::<Edit>()
     }
 
     /// The number of edits.

@@ -4,13 +4,17 @@
 //! conformance suite of [`testing`] over it; `docs/indexes.md` is the template.
 
 mod edits;
+mod hitchhiker_tree;
 mod node;
 mod persistent_set;
+mod settings;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod tree;
 mod visibility;
 
 pub use edits::{Edit, Edits};
+pub use hitchhiker_tree::HitchhikerTree;
 pub use node::{Address, Decode, NoNodes, Node, NodeSink, NodeSource};
 pub use persistent_set::PersistentSet;
 pub use visibility::Visibility;

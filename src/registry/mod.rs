@@ -23,7 +23,7 @@ use parking_lot::RwLock;
 use crate::config::{Config, StoreConfig, did_you_mean};
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{IndexKind, PersistentSet};
+use crate::index::{HitchhikerTree, IndexKind, PersistentSet};
 use crate::store::{Backend, BoxFuture, Bridge, Store, wait};
 
 /// What a connection wants of a store.
@@ -125,8 +125,11 @@ impl Registry {
         let registry = Registry::new()
             .with_backend(backends::MemoryKind::default())
             .with_backend(backends::FileKind)
-            .with_index(PersistentSet);
-        registry.alias_index("treering.index/persistent-set", "datahike.index/persistent-set");
+            .with_index(PersistentSet)
+            .with_index(HitchhikerTree);
+        for kind in ["persistent-set", "hitchhiker-tree"] {
+            registry.alias_index(&format!("treering.index/{kind}"), &format!("datahike.index/{kind}"));
+        }
         registry
     }
 

@@ -7,54 +7,48 @@ use std::sync::{Arc, OnceLock};
 use super::apply::partition;
 use crate::datom::{AttrId, Columns, Component, Cut, Order, ValueRef, compare};
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{self, Address, NodeSource, Visibility};
+use crate::index::{self, Address, Edits, NodeSource, Visibility};
 
 /// How large nodes grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shape {
+pub(in crate::index) struct Shape {
     /// Most rows of a leaf after an edit.
     pub leaf: usize,
     /// Most rows of a leaf built from much sorted input; an edit splits such a leaf.
     pub bulk_leaf: usize,
     /// Most children of a branch.
     pub branch: usize,
-}
-
-impl Default for Shape {
-    fn default() -> Self {
-        Shape { leaf: 256, bulk_leaf: 1024, branch: 64 }
-    }
+    /// Most edits in the buffer of a branch; 0: edits go straight to the leaves.
+    pub buffer: usize,
 }
 
 /// Heap bytes of values past which a leaf is split, however few its rows.
 pub(super) const LEAF_BYTES: usize = 1 << 20;
 
-impl Shape {
-    pub fn with_factor(factor: usize) -> Option<Shape> {
-        let (leaf, branch) = (factor, (factor / 4).clamp(16, 256));
-        (16..=1 << 16).contains(&factor).then_some(Shape { leaf, bulk_leaf: leaf * 4, branch })
-    }
+/// Heap bytes that a buffer may have for each of its edits, on average.
+const EDIT_BYTES: usize = 64;
 
+impl Shape {
     /// Least rows of a leaf that is not the last. A quarter, so that a leaf that overflows at its end can be split
     /// unevenly: ascending entities fill each attribute's run from the left, and halves would stay half empty.
     pub fn min_leaf(self) -> usize {
         self.leaf / 4
     }
 
-    /// Most children of any branch.
-    pub fn widest_branch(self) -> usize {
-        self.branch
-    }
-
     /// Least children of a branch that is not the last of its level.
     pub fn min_branch(self) -> usize {
         self.branch / 4
+    }
+
+    /// Whether so many edits with so many heap bytes can stay in one buffer.
+    pub fn buffers(self, edits: usize, heap: usize) -> bool {
+        edits <= self.buffer && heap <= self.buffer * EDIT_BYTES
     }
 }
 
 /// What all nodes of a tree have in common.
 #[derive(Debug, Clone)]
-pub(super) struct Context {
+pub(in crate::index) struct Context {
     pub order: Order,
     pub shape: Shape,
     pub nodes: Arc<dyn NodeSource>,
@@ -107,7 +101,7 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    const NONE: Summary = Summary { rows: 0, min_tx: u64::MAX, max_tx: 0, max_until: 0 };
+    pub const NONE: Summary = Summary { rows: 0, min_tx: u64::MAX, max_tx: 0, max_until: 0 };
 
     pub fn of_rows(columns: &Columns) -> Summary {
         let (min_tx, max_tx) = columns.tx.extremes().unwrap_or((Self::NONE.min_tx, Self::NONE.max_tx));
@@ -159,14 +153,15 @@ impl Stored {
         Stored { address, pinned }
     }
 
-    fn load(&self, level: u8, rows: u64, nodes: &dyn NodeSource) -> Result<Node> {
+    fn load(&self, level: u8, rows: u64, context: &Context) -> Result<Node> {
         if let Some(node) = self.pinned.get() {
             return Ok(node.clone());
         }
-        let decode =
-            |bytes: &[u8]| -> Result<Arc<dyn index::Node>> { Ok(Arc::new(super::flush::decode_node(bytes, level)?)) };
-        let loaded: Arc<dyn std::any::Any + Send + Sync> = nodes.load(self.address, &decode)?;
-        let node = loaded.downcast_ref::<Node>().ok_or_else(|| self.damaged("is not of a persistent set"))?;
+        let decode = |bytes: &[u8]| -> Result<Arc<dyn index::Node>> {
+            Ok(Arc::new(super::flush::decode_node(bytes, context.order, level)?))
+        };
+        let loaded: Arc<dyn std::any::Any + Send + Sync> = context.nodes.load(self.address, &decode)?;
+        let node = loaded.downcast_ref::<Node>().ok_or_else(|| self.damaged("is not of such a tree"))?;
         // What is in the cache may have been read for another parent, so each parent checks what it expects.
         let found = match node {
             Node::Leaf(columns) => columns.len() as u64,
@@ -188,6 +183,9 @@ impl Stored {
 
 /// An inner node. Child `i` holds the rows from separator `i` (inclusive) to separator `i + 1` (exclusive); what bounds
 /// the first child is the separator that the parent has for this node, which may be lower than the one here.
+///
+/// The buffer holds edits that have yet to be made below: the rows of a branch are those of its children with the edits
+/// of its buffer made. Every edit of the buffer is younger than all edits in the buffers below.
 #[derive(Debug, Default)]
 pub(super) struct Branch {
     /// The distance from the leaves of the children.
@@ -195,10 +193,14 @@ pub(super) struct Branch {
     run: Run,
     /// Rows under the children up to and with each one.
     ends: Vec<u64>,
+    /// Rows with the edits of the buffer made.
+    rows: u64,
+    /// None where there are no edits, as always in a branch without children.
+    buffer: Option<Arc<Edits>>,
 }
 
 /// Neighbouring children of one level, the material of branches.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Run {
     /// A row for each child: not above its first row, above the last row of the child before.
     pub separators: Columns,
@@ -244,14 +246,28 @@ impl Run {
 }
 
 impl Branch {
-    pub fn new(child_level: u8, run: Run) -> Branch {
-        let mut rows = 0;
+    pub fn new(child_level: u8, run: Run, buffer: Edits) -> Branch {
+        let mut rows: u64 = 0;
         let add = |summary: &Summary| {
-            rows += summary.rows;
+            rows = rows.saturating_add(summary.rows);
             rows
         };
         let ends = run.summaries.iter().map(add).collect();
-        Branch { child_level, run, ends }
+        let rows = rows.saturating_add_signed(buffer.gain(0..buffer.len()));
+        let buffer = (!buffer.is_empty()).then(|| Arc::new(buffer));
+        Branch { child_level, run, ends, rows, buffer }
+    }
+
+    /// The same branch with another buffer.
+    pub fn with_buffer(&self, buffer: Edits) -> Branch {
+        Branch::new(self.child_level, self.run.clone(), buffer)
+    }
+
+    /// The same branch with other links to the same children.
+    pub fn with_links(&self, links: Vec<Link>) -> Branch {
+        let Run { separators, summaries, .. } = &self.run;
+        let run = Run { separators: separators.clone(), links, summaries: summaries.clone() };
+        Branch { run, ends: self.ends.clone(), buffer: self.buffer.clone(), ..*self }
     }
 
     pub fn level(&self) -> u8 {
@@ -278,16 +294,24 @@ impl Branch {
 
     /// The number of rows under the branch.
     pub fn rows(&self) -> u64 {
-        self.ends.last().copied().unwrap_or(0)
+        self.rows
     }
 
-    /// The number of rows under the children before child `i`.
+    /// The number of rows under the children before child `i`, the buffer left out.
     pub fn rows_before(&self, i: usize) -> u64 {
         if i == 0 { 0 } else { self.ends[i - 1] }
     }
 
+    /// Edits that have yet to be made below.
+    pub fn buffer(&self) -> Option<&Arc<Edits>> {
+        self.buffer.as_ref()
+    }
+
+    /// What a parent says of the branch. Rows that the buffer removes still count for the bounds.
     pub fn summary(&self) -> Summary {
-        self.run.summaries.iter().fold(Summary::NONE, |sum, child| sum.and(*child))
+        let buffer = self.buffer.as_ref().map_or(Summary::NONE, |buffer| Summary::of_rows(buffer.rows()));
+        let all = self.run.summaries.iter().fold(buffer, |sum, child| sum.and(*child));
+        Summary { rows: self.rows, ..all }
     }
 
     /// The child inside which, or at whose edge, `cut` lies.
@@ -301,17 +325,18 @@ impl Branch {
         partition(0..separators.len(), |i| separators.compare(i, rows, j, order) != Ordering::Greater).saturating_sub(1)
     }
 
-    pub fn child(&self, i: usize, nodes: &dyn NodeSource) -> Result<Node> {
+    pub fn child(&self, i: usize, context: &Context) -> Result<Node> {
         match &self.run.links[i] {
             Link::Novel(node) => Ok(node.clone()),
-            Link::Stored(stored) => stored.load(self.child_level, self.run.summaries[i].rows, nodes),
+            Link::Stored(stored) => stored.load(self.child_level, self.run.summaries[i].rows, context),
         }
     }
 
     pub fn weight(&self) -> usize {
         let child = size_of::<Link>() + size_of::<Summary>() + size_of::<u64>();
         let stored = self.run.links.iter().filter(|link| matches!(link, Link::Stored(_))).count();
-        size_of::<Branch>() + self.run.separators.weight() + self.len() * child + stored * size_of::<Stored>()
+        let buffer = self.buffer.as_ref().map_or(0, |buffer| size_of::<Edits>() + buffer.weight());
+        size_of::<Branch>() + self.run.separators.weight() + self.len() * child + stored * size_of::<Stored>() + buffer
     }
 }
 

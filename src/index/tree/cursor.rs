@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::node::{Branch, Context, Node};
+use super::pending::Pending;
 use crate::datom::Cut;
 use crate::error::Result;
 use crate::index::{Chunk, Cursor, Direction, Visibility};
@@ -21,6 +22,8 @@ pub(super) struct TreeCursor {
 
 struct Frame {
     branch: Arc<Branch>,
+    /// The edits to make below: those of the buffers of this branch and the ones above it.
+    pending: Pending,
     /// The children to visit.
     start: usize,
     end: usize,
@@ -38,17 +41,25 @@ impl TreeCursor {
         to: Option<&Cut>,
         direction: Direction,
         visibility: Option<Visibility>,
-    ) -> TreeCursor {
+    ) -> Result<TreeCursor> {
         let (low, high) = (from.cloned(), to.cloned());
         let mut cursor =
             TreeCursor { context: context.clone(), direction, visibility, low, high, stack: Vec::with_capacity(4) };
-        cursor.descend(Arc::clone(root), cursor.low.is_some(), cursor.high.is_some());
-        cursor
+        cursor.descend(Arc::clone(root), Pending::default(), cursor.low.is_some(), cursor.high.is_some())?;
+        Ok(cursor)
     }
 
-    /// Goes down to `branch`. `cut_low`, `cut_high`: whether the ends of the range can lie inside it.
-    fn descend(&mut self, branch: Arc<Branch>, cut_low: bool, cut_high: bool) {
+    /// Those of the edits below a node that lie in the range.
+    fn in_range(&self, pending: Pending, cut_low: bool, cut_high: bool) -> Pending {
+        let (low, high) = (self.low.as_ref().filter(|_| cut_low), self.high.as_ref().filter(|_| cut_high));
+        pending.between(self.context.order, low, high)
+    }
+
+    /// Goes down to `branch`. `above`: the edits that the branches above it have for it; `cut_low`, `cut_high`: whether
+    /// the ends of the range can lie inside it.
+    fn descend(&mut self, branch: Arc<Branch>, above: Pending, cut_low: bool, cut_high: bool) -> Result<()> {
         let order = self.context.order;
+        let pending = self.in_range(Pending::of(&branch), cut_low, cut_high).and(order, above)?;
         let start = match &self.low {
             Some(cut) if cut_low => branch.child_at(order, cut),
             _ => 0,
@@ -57,11 +68,13 @@ impl TreeCursor {
             Some(cut) if cut_high => (branch.child_at(order, cut) + 1).min(branch.len()),
             _ => branch.len(),
         };
-        self.stack.push(Frame { branch, start, end, cut_low, cut_high });
+        self.stack.push(Frame { branch, pending, start, end, cut_low, cut_high });
+        Ok(())
     }
 
-    /// The next child: where it is, and which ends of the range lie inside it. Frames that are done are left.
-    fn step(&mut self) -> Option<(Arc<Branch>, usize, bool, bool)> {
+    /// The next child. Frames that are done are left.
+    fn step(&mut self) -> Option<Step> {
+        let order = self.context.order;
         loop {
             let frame = self.stack.last_mut()?;
             if frame.start >= frame.end {
@@ -81,20 +94,32 @@ impl TreeCursor {
                     (frame.end, cuts.0, cuts.1)
                 }
             };
-            let shown = self.visibility.is_none_or(|v| frame.branch.run().summaries[child].may_show(&v));
-            if shown {
-                return Some((Arc::clone(&frame.branch), child, cut_low, cut_high));
+            let pending = frame.pending.share(order, &frame.branch, child);
+            let summary = &frame.branch.run().summaries[child];
+            if self.visibility.is_none_or(|v| summary.may_show(&v) || pending.may_show(&v)) {
+                return Some(Step { branch: Arc::clone(&frame.branch), child, pending, cut_low, cut_high });
             }
         }
     }
 }
 
+/// A child to visit.
+struct Step {
+    branch: Arc<Branch>,
+    child: usize,
+    /// The edits that the branches above have for it.
+    pending: Pending,
+    /// Which ends of the range lie inside it.
+    cut_low: bool,
+    cut_high: bool,
+}
+
 impl Cursor for TreeCursor {
     fn next(&mut self) -> Result<Option<Chunk>> {
         let order = self.context.order;
-        while let Some((branch, child, cut_low, cut_high)) = self.step() {
-            match branch.child(child, self.context.nodes.as_ref())? {
-                Node::Branch(branch) => self.descend(branch, cut_low, cut_high),
+        while let Some(Step { branch, child, pending, cut_low, cut_high }) = self.step() {
+            match branch.child(child, &self.context)? {
+                Node::Branch(branch) => self.descend(branch, pending, cut_low, cut_high)?,
                 Node::Leaf(columns) => {
                     let start = match &self.low {
                         Some(cut) if cut_low => columns.position(order, cut),
@@ -104,8 +129,14 @@ impl Cursor for TreeCursor {
                         Some(cut) if cut_high => columns.position(order, cut),
                         _ => columns.len(),
                     };
-                    if start < end {
-                        return Ok(Some(Chunk { columns, start, end }));
+                    let pending = self.in_range(pending, cut_low, cut_high);
+                    let chunk = if pending.is_empty() {
+                        Chunk { columns, start, end: end.max(start) }
+                    } else {
+                        Chunk::whole(pending.made_to(order, &columns, start..end.max(start))?)
+                    };
+                    if !chunk.is_empty() {
+                        return Ok(Some(chunk));
                     }
                 }
             }

@@ -8,7 +8,7 @@ use super::leaf_builder::{LeafBuilder, Plan};
 use super::node::{Branch, Context, Link, Node, Run, Summary, least_separator, push_separator};
 use crate::datom::Columns;
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{self, NodeSink};
+use crate::index::{self, Edits, NodeSink};
 
 /// The root over `rows`, and the bytes of nodes that have no address.
 pub(super) fn build(
@@ -92,7 +92,7 @@ impl Building<'_, '_> {
         let run = std::mem::take(&mut self.levels[level]);
         let mut separator = Columns::default();
         separator.extend(&run.separators, 0..1);
-        self.place(level + 1, &separator, Node::Branch(Arc::new(Branch::new(level as u8, run))))
+        self.place(level + 1, &separator, Node::Branch(Arc::new(Branch::new(level as u8, run, Edits::default()))))
     }
 
     fn finish(mut self) -> Result<(Branch, usize)> {
@@ -102,6 +102,6 @@ impl Building<'_, '_> {
             level += 1;
         }
         let root = self.levels.pop().unwrap_or_default();
-        Ok((Branch::new(level as u8, root), self.novelty))
+        Ok((Branch::new(level as u8, root, Edits::default()), self.novelty))
     }
 }

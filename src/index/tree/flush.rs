@@ -2,8 +2,9 @@
 //!
 //! The root branch is written into the bytes that [`Index::flush`](crate::index::Index::flush) returns: it changes with
 //! every flush, so a node of its own would cost one write and one read more. All other nodes are a level, then columns
-//! for a leaf, or separators, sums and addresses for a branch.
+//! for a leaf, or separators, sums, addresses and the buffer for a branch.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::node::{Branch, Context, Link, Node, Run, Stored, Summary};
@@ -12,10 +13,12 @@ use crate::datom::codec::{
 };
 use crate::datom::{IntColumn, Order};
 use crate::error::Result;
-use crate::index::{Address, NodeSink};
+use crate::index::{Address, Edit, Edits, NodeSink};
 
 /// The version of the layout of roots.
 const ROOT_VERSION: u8 = 1;
+/// Set in the byte of the level where a buffer follows the addresses.
+const BUFFERED: u8 = 0x80;
 
 /// Writes what is new under `root`; the same tree with addresses, and the bytes of its root.
 pub(super) fn flush(context: &Context, root: &Arc<Branch>, sink: &mut dyn NodeSink) -> Result<(Arc<Branch>, Vec<u8>)> {
@@ -30,17 +33,15 @@ fn flush_children(branch: &Arc<Branch>, sink: &mut dyn NodeSink) -> Result<Arc<B
     if branch.run().links.iter().all(|link| matches!(link, Link::Stored(_))) {
         return Ok(Arc::clone(branch));
     }
-    let old = branch.run();
-    let mut links = Vec::with_capacity(old.len());
-    for link in &old.links {
+    let mut links = Vec::with_capacity(branch.len());
+    for link in &branch.run().links {
         links.push(match link {
             Link::Stored(stored) => Link::Stored(Arc::clone(stored)),
             Link::Novel(Node::Branch(child)) => store(&Node::Branch(flush_children(child, sink)?), sink)?,
             Link::Novel(leaf) => store(leaf, sink)?,
         });
     }
-    let run = Run { separators: old.separators.clone(), links, summaries: old.summaries.clone() };
-    Ok(Arc::new(Branch::new(branch.child_level(), run)))
+    Ok(Arc::new(branch.with_links(links)))
 }
 
 /// Stores one node, the children of which are stored.
@@ -59,7 +60,7 @@ pub(super) fn store(node: &Node, sink: &mut dyn NodeSink) -> Result<Link> {
 
 fn encode_branch(branch: &Branch, out: &mut Vec<u8>) {
     let run = branch.run();
-    out.push(branch.level());
+    out.push(branch.level() | if branch.buffer().is_some() { BUFFERED } else { 0 });
     encode_columns(&run.separators, out);
     let sums = |part: fn(&Summary) -> u64| run.summaries.iter().map(part).collect::<Vec<u64>>();
     encode_ints(&sums(|s| s.rows), out);
@@ -84,6 +85,11 @@ fn encode_branch(branch: &Branch, out: &mut Vec<u8>) {
     encode_ints(&places, out);
     encode_ints(&addresses.iter().map(|a| u64::from(a.offset)).collect::<Vec<_>>(), out);
     encode_ints(&addresses.iter().map(|a| u64::from(a.len)).collect::<Vec<_>>(), out);
+    if let Some(buffer) = branch.buffer() {
+        encode_columns(buffer.rows(), out);
+        let removes = |i: usize| u64::from(buffer.edit(i) == Edit::Remove);
+        encode_ints(&(0..buffer.len()).map(removes).collect::<Vec<_>>(), out);
+    }
 }
 
 /// Reads the root that [`flush`] made.
@@ -96,17 +102,17 @@ pub(super) fn decode_root(mut bytes: &[u8], order: Order) -> Result<Branch> {
         return Err(damaged("is a root of an index in another order"));
     }
     let level = take_byte(bytes)?;
-    let root = decode_branch(bytes, level)?;
+    let root = decode_branch(bytes, order, level)?;
     finished(bytes, root)
 }
 
 /// Reads the node that [`store`] wrote for a place `level` above the leaves.
-pub(super) fn decode_node(mut bytes: &[u8], level: u8) -> Result<Node> {
+pub(super) fn decode_node(mut bytes: &[u8], order: Order, level: u8) -> Result<Node> {
     let bytes = &mut bytes;
     let node = match take_byte(bytes)? {
-        found if found != level => return Err(damaged("is not of the level its parent means")),
+        found if found & !BUFFERED != level => return Err(damaged("is not of the level its parent means")),
         0 => Node::Leaf(Arc::new(decode_columns(bytes)?)),
-        level => Node::Branch(Arc::new(decode_branch(bytes, level)?)),
+        found => Node::Branch(Arc::new(decode_branch(bytes, order, found)?)),
     };
     finished(bytes, node)
 }
@@ -115,8 +121,9 @@ fn finished<T>(rest: &[u8], node: T) -> Result<T> {
     if rest.is_empty() { Ok(node) } else { Err(damaged("is followed by bytes that belong to nothing")) }
 }
 
-fn decode_branch(bytes: &mut &[u8], level: u8) -> Result<Branch> {
-    let Some(child_level) = level.checked_sub(1) else {
+/// Reads what [`encode_branch`] wrote after its first byte, `level`.
+fn decode_branch(bytes: &mut &[u8], order: Order, level: u8) -> Result<Branch> {
+    let Some(child_level) = (level & !BUFFERED).checked_sub(1) else {
         return Err(damaged("is a leaf where a branch is due"));
     };
     let separators = decode_columns(bytes)?;
@@ -130,12 +137,27 @@ fn decode_branch(bytes: &mut &[u8], level: u8) -> Result<Branch> {
         max_until: max_until.get(i),
     };
     let summaries: Vec<Summary> = (0..n).map(summary).collect();
+    let links = decode_addresses(bytes, n)?;
+    let buffer = if level & BUFFERED == 0 { Edits::default() } else { decode_buffer(bytes, order, n)? };
     let total = summaries.iter().try_fold(0_u64, |sum, child| sum.checked_add(child.rows));
-    if total.is_none() || summaries.iter().any(|child| child.rows == 0) {
+    let total = total.and_then(|total| total.checked_add_signed(buffer.gain(0..buffer.len())));
+    // A branch may wait for the removal of all its rows, a leaf has some.
+    if total.is_none() || (child_level == 0 && summaries.iter().any(|child| child.rows == 0)) {
         return Err(damaged("counts rows that cannot be"));
     }
-    let links = decode_addresses(bytes, n)?;
-    Ok(Branch::new(child_level, Run { separators, links, summaries }))
+    Ok(Branch::new(child_level, Run { separators, links, summaries }, buffer))
+}
+
+fn decode_buffer(bytes: &mut &[u8], order: Order, children: usize) -> Result<Edits> {
+    let rows = decode_columns(bytes)?;
+    let removes = decode_ints(bytes, rows.len())?;
+    let ascends = (1..rows.len()).all(|i| rows.compare(i - 1, &rows, i, order) == Ordering::Less);
+    if rows.is_empty() || children == 0 || !ascends || removes.extremes().is_some_and(|(_, max)| max > 1) {
+        return Err(damaged("has a buffer that no edits lead to"));
+    }
+    let edit = |i: usize| if removes.get(i) == 1 { Edit::Remove } else { Edit::Insert };
+    let edits = (0..rows.len()).map(edit).collect();
+    Ok(Edits::ascending(order, rows, edits))
 }
 
 fn decode_addresses(bytes: &mut &[u8], n: usize) -> Result<Vec<Link>> {
@@ -167,7 +189,7 @@ pub(super) fn walk(context: &Context, branch: &Branch, visit: &mut dyn FnMut(Add
         };
         if descends
             && branch.child_level() > 0
-            && let Node::Branch(child) = branch.child(i, context.nodes.as_ref())?
+            && let Node::Branch(child) = branch.child(i, context)?
         {
             walk(context, &child, visit)?;
         }

@@ -1,0 +1,379 @@
+//! A sorted batch of edits, applied from the root down: each node on the way is rewritten once.
+//!
+//! At a branch the edits join those in its buffer. As many as fit stay there, and of the others each child gets all
+//! that are its own: the children with most go first, so that many edits share the rewriting of a node. Without buffers
+//! all edits go down to the leaves.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::leaf_builder::{LeafBuilder, Plan};
+use super::node::{Branch, Context, LEAF_BYTES, Link, Node, Run, least_separator, push_separator};
+use super::pending::{Part, compose, ineffective, merge};
+use crate::datom::Columns;
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::{self, Edit, Edits};
+
+/// The new root, and the bytes of nodes without an address under it, of which there were `novelty` under the old one.
+pub(super) fn apply(
+    context: &Context,
+    root: &Arc<Branch>,
+    edits: &Edits,
+    novelty: usize,
+) -> Result<(Arc<Branch>, usize)> {
+    if edits.is_empty() {
+        return Ok((Arc::clone(root), novelty));
+    }
+    let mut applying = Applying { context, novelty: novelty as isize };
+    let mut top = Fresh::default();
+    let least = least_separator();
+    applying.edit_branch(root, &Part::whole(edits), (&least, 0), true, &mut top)?;
+    let mut level = root.level();
+    while top.run.len() > 1 {
+        let mut above = Fresh::default();
+        applying.branches(level, top.run, Edits::default(), (&least, 0), true, &mut above);
+        (top, level) = (above, level + 1);
+    }
+    let root = match top.run.links.pop() {
+        Some(Link::Novel(Node::Branch(root))) => applying.shrink(root)?,
+        _ => Arc::default(),
+    };
+    if root.rows() == 0 {
+        // There may be nodes still, and edits that will remove all their rows.
+        return Ok((Arc::default(), 0));
+    }
+    // The root is no node of the store, so it does not count.
+    let novelty = applying.novelty - root.weight() as isize;
+    Ok((root, novelty.max(0) as usize))
+}
+
+/// The first place of `range` for which `goes_before` is false, where it is true up to some place and false from there.
+pub(super) fn partition(range: Range<usize>, goes_before: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (range.start, range.end);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if goes_before(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+/// [`partition`] for a place that is likely near the start: doubling steps first.
+pub(super) fn gallop(range: Range<usize>, goes_before: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut step) = (range.start, 1);
+    while low + step <= range.end && goes_before(low + step - 1) {
+        low += step;
+        step *= 2;
+    }
+    partition(low..range.end.min(low + step), goes_before)
+}
+
+/// Children that take the place of one child, with the places of those that are new and so may be too small.
+#[derive(Default)]
+struct Fresh {
+    run: Run,
+    new: Vec<usize>,
+}
+
+impl Fresh {
+    fn push(&mut self, separators: &Columns, i: usize, node: Node) {
+        self.new.push(self.run.len());
+        let summary = node.summary();
+        self.run.push(separators, i, Link::Novel(node), summary);
+    }
+}
+
+/// A row of some columns that is not above the first row of a child: its separator. That of a first child is the one
+/// of its parent, since nothing else keeps rows from coming in below those it has.
+type Separator<'a> = (&'a Columns, usize);
+
+struct Applying<'a> {
+    context: &'a Context,
+    novelty: isize,
+}
+
+/// The edits that belong to one child.
+struct Share {
+    child: usize,
+    range: Range<usize>,
+    /// Whether they stay in the buffer.
+    stays: bool,
+}
+
+impl Applying<'_> {
+    /// Makes the `incoming` edits under `branch` and appends what becomes of it to `out`. `last`: no rows of the tree lie
+    /// behind those of the branch.
+    fn edit_branch(
+        &mut self,
+        branch: &Branch,
+        incoming: &Part<'_>,
+        separator: Separator<'_>,
+        last: bool,
+        out: &mut Fresh,
+    ) -> Result<()> {
+        let (level, old) = (branch.child_level(), branch.run());
+        let all = match branch.buffer() {
+            None => None,
+            Some(buffer) => Some(compose(self.context.order, &Part::whole(buffer), incoming)?),
+        };
+        let part = &all.as_ref().map_or(incoming.clone(), Part::whole);
+        if !branch.is_empty() && self.fits(part) {
+            let buffer = all.unwrap_or_else(|| incoming.to_edits());
+            self.branch(level, old.clone(), buffer, separator, out);
+            return Ok(());
+        }
+        let mut fresh = Fresh { run: Run::with_room_like(old), new: Vec::new() };
+        let mut buffer = Edits::default();
+        if branch.is_empty() {
+            self.edit_leaf(&Columns::default(), part, separator, last, &mut fresh)?;
+        }
+        let mut copied = 0;
+        for Share { child, range, stays } in self.shares(branch, part) {
+            if stays {
+                buffer.extend(part.edits, range);
+                continue;
+            }
+            fresh.run.extend(old, copied..child);
+            let separator = if child == 0 { separator } else { (&old.separators, child) };
+            let last = last && child + 1 == branch.len();
+            match &branch.child(child, self.context)? {
+                Node::Leaf(leaf) => self.edit_leaf(leaf, &part.only(range), separator, last, &mut fresh)?,
+                Node::Branch(b) => self.edit_branch(b, &part.only(range), separator, last, &mut fresh)?,
+            }
+            self.retire(&old.links[child]);
+            copied = child + 1;
+        }
+        fresh.run.extend(old, copied..branch.len());
+        self.mend(level, &mut fresh, last)?;
+        self.branches(level, fresh.run, buffer, separator, last, out);
+        Ok(())
+    }
+
+    fn fits(&self, part: &Part<'_>) -> bool {
+        let shape = self.context.shape;
+        shape.buffers(part.len(), 0) && shape.buffers(part.len(), part.heap_len())
+    }
+
+    /// Parts edits among the children of a branch. The smallest shares stay in the buffer, as many as fit.
+    fn shares(&self, branch: &Branch, part: &Part<'_>) -> Vec<Share> {
+        let (order, rows) = (self.context.order, part.edits.rows());
+        let separators = &branch.run().separators;
+        let mut shares = Vec::new();
+        let mut edit = if branch.is_empty() { part.range.end } else { part.range.start };
+        while edit < part.range.end {
+            let child = branch.child_of(order, rows, edit);
+            let before_next = |j: usize| rows.compare(j, separators, child + 1, order) == Ordering::Less;
+            let is_last = child + 1 == branch.len();
+            let end = if is_last { part.range.end } else { gallop(edit + 1..part.range.end, before_next) };
+            shares.push(Share { child, range: edit..end, stays: false });
+            edit = end;
+        }
+        if self.context.shape.buffer > 0 {
+            let mut by_size: Vec<&mut Share> = shares.iter_mut().collect();
+            by_size.sort_unstable_by_key(|share| (share.range.len(), share.child));
+            let (mut edits, mut heap) = (0, 0);
+            for share in by_size {
+                let with = (edits + share.range.len(), heap + part.only(share.range.clone()).heap_len());
+                if self.context.shape.buffers(with.0, with.1) {
+                    share.stays = true;
+                    (edits, heap) = with;
+                }
+            }
+        }
+        shares
+    }
+
+    /// Makes edits in a leaf and appends the leaves that it becomes to `out`.
+    fn edit_leaf(
+        &mut self,
+        leaf: &Columns,
+        part: &Part<'_>,
+        separator: Separator<'_>,
+        last: bool,
+        out: &mut Fresh,
+    ) -> Result<()> {
+        let Part { edits, range } = part;
+        let Some(total) = (leaf.len() as u64).checked_add_signed(edits.gain(range.clone())) else {
+            return Err(ineffective(Edit::Remove));
+        };
+        let at_end = leaf.is_empty()
+            || leaf.compare(leaf.len() - 1, edits.rows(), range.start, self.context.order) == Ordering::Less;
+        let plan = Plan::for_edit(self.context.shape, total as usize, at_end, last);
+        let mut builder = LeafBuilder::new(plan);
+        merge(self.context.order, leaf, 0..leaf.len(), part, |columns, range| builder.extend(columns, range))?;
+        self.leaves(builder.finish(), separator, out);
+        Ok(())
+    }
+
+    /// Appends leaves that take the place of one whose separator was `separator`.
+    fn leaves(&mut self, leaves: Vec<Columns>, separator: Separator<'_>, out: &mut Fresh) {
+        let mut separators = Columns::default();
+        separators.extend(separator.0, separator.1..separator.1 + 1);
+        for pair in leaves.windows(2) {
+            push_separator(&mut separators, self.context.order, (&pair[0], pair[0].len() - 1), (&pair[1], 0));
+        }
+        for (i, columns) in leaves.into_iter().enumerate() {
+            let node = Node::Leaf(Arc::new(columns));
+            self.novelty += weight(&node);
+            out.push(&separators, i, node);
+        }
+    }
+
+    /// Makes branches over `run`, whose nodes are of `child_level`, and appends them to `out`. Each gets its own of the
+    /// edits in `buffer`, which are all of children in `run`.
+    fn branches(
+        &mut self,
+        child_level: u8,
+        run: Run,
+        buffer: Edits,
+        separator: Separator<'_>,
+        last: bool,
+        out: &mut Fresh,
+    ) {
+        let (total, most) = (run.len(), self.context.shape.branch);
+        let n = total.div_ceil(most);
+        if n == 1 {
+            self.branch(child_level, run, buffer, separator, out);
+            return;
+        }
+        let start_of = |i: usize| if last { (i * most).min(total) } else { total * i / n };
+        let rows = buffer.rows();
+        let mut edit = 0;
+        for i in 0..n {
+            let (start, end) = (start_of(i), start_of(i + 1));
+            let separator = if i == 0 { separator } else { (&run.separators, start) };
+            let is_own =
+                |j: usize| end == total || rows.compare(j, &run.separators, end, self.context.order) == Ordering::Less;
+            let own = edit..partition(edit..buffer.len(), is_own);
+            edit = own.end;
+            let own = Part::whole(&buffer).only(own).to_edits();
+            self.branch(child_level, run.slice(start..end), own, separator, out);
+        }
+        debug_assert_eq!(edit, buffer.len(), "edits of no child");
+    }
+
+    fn branch(&mut self, child_level: u8, run: Run, buffer: Edits, (separators, at): Separator<'_>, out: &mut Fresh) {
+        let node = Node::Branch(Arc::new(Branch::new(child_level, run, buffer)));
+        self.novelty += weight(&node);
+        out.push(separators, at, node);
+    }
+
+    /// Joins new children that are too small with a neighbour.
+    fn mend(&mut self, level: u8, fresh: &mut Fresh, last: bool) -> Result<()> {
+        while let Some(i) = fresh.new.pop() {
+            let is_small = fresh.run.links.get(i).is_some_and(|link| self.is_small(link));
+            let is_last = last && i + 1 == fresh.run.len();
+            if !is_small || is_last || fresh.run.len() < 2 {
+                continue;
+            }
+            let left = if i + 1 < fresh.run.len() { i } else { i - 1 };
+            let before = fresh.run.len();
+            self.join(level, fresh, left, last && left + 2 == fresh.run.len())?;
+            if fresh.run.len() < before {
+                fresh.new.push(left);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_small(&self, link: &Link) -> bool {
+        match link {
+            Link::Novel(Node::Leaf(leaf)) => {
+                leaf.len() < self.context.shape.min_leaf() && leaf.v.heap_len() < LEAF_BYTES / 4
+            }
+            Link::Novel(Node::Branch(branch)) => branch.len() < self.context.shape.min_branch(),
+            Link::Stored(_) => false,
+        }
+    }
+
+    /// Makes one or two children of the children `left` and `left + 1`.
+    fn join(&mut self, level: u8, fresh: &mut Fresh, left: usize, last: bool) -> Result<()> {
+        let pair = Branch::new(level, fresh.run.slice(left..left + 2), Edits::default());
+        let separators = &pair.run().separators;
+        let mut joined = Fresh::default();
+        match (pair.child(0, self.context)?, pair.child(1, self.context)?) {
+            (Node::Leaf(x), Node::Leaf(y)) => {
+                if x.v.heap_len() + y.v.heap_len() > LEAF_BYTES {
+                    return Ok(());
+                }
+                let total = x.len() + y.len();
+                let mut builder = LeafBuilder::new(Plan::for_edit(self.context.shape, total, false, false));
+                builder.extend(&x, 0..x.len());
+                builder.extend(&y, 0..y.len());
+                self.leaves(builder.finish(), (separators, 0), &mut joined);
+            }
+            (Node::Branch(x), Node::Branch(y)) => {
+                // The parent knows where the right one begins; its own first separator may be too high by now.
+                let mut below = Fresh { run: x.run().slice(0..x.len()), new: Vec::new() };
+                if !y.is_empty() {
+                    let first = y.run();
+                    below.run.push(separators, 1, first.links[0].clone(), first.summaries[0]);
+                    below.run.extend(y.run(), 1..y.len());
+                }
+                // An only child could not be mended before it had neighbours.
+                below.new = [0, x.len()].into_iter().filter(|i| *i < below.run.len()).collect();
+                self.mend(level - 1, &mut below, last)?;
+                let mut buffer = Edits::default();
+                [&x, &y].into_iter().filter_map(|b| b.buffer()).for_each(|b| buffer.extend(b, 0..b.len()));
+                if buffer.is_empty() || self.fits(&Part::whole(&buffer)) {
+                    self.branches(level - 1, below.run, buffer, (separators, 0), false, &mut joined);
+                } else {
+                    let both = Branch::new(level - 1, below.run, Edits::default());
+                    self.edit_branch(&both, &Part::whole(&buffer), (separators, 0), last, &mut joined)?;
+                }
+            }
+            _ => return Err(Error::new(ErrorKind::Internal, "index/levels", "siblings of different levels")),
+        }
+        pair.run().links.iter().for_each(|link| self.retire(link));
+        replace(&mut fresh.run, left, joined.run);
+        Ok(())
+    }
+
+    /// The root without levels of one branch only, as far as the buffers of two levels fit into one.
+    fn shrink(&mut self, mut root: Arc<Branch>) -> Result<Arc<Branch>> {
+        while root.len() == 1 && root.level() > 1 {
+            let Node::Branch(mut child) = root.child(0, self.context)? else { break };
+            let is_stored = matches!(root.run().links[0], Link::Stored(_));
+            let novelty = if is_stored { 0 } else { child.weight() };
+            if let Some(above) = root.buffer() {
+                let none = Edits::default();
+                let below = Part::whole(child.buffer().map_or(&none, |buffer| buffer));
+                let buffer = compose(self.context.order, &below, &Part::whole(above))?;
+                if !self.fits(&Part::whole(&buffer)) {
+                    break;
+                }
+                child = Arc::new(child.with_buffer(buffer));
+            }
+            // A root has no address of its own.
+            self.novelty += child.weight() as isize - novelty as isize - root.weight() as isize;
+            root = child;
+        }
+        Ok(root)
+    }
+
+    /// Takes the weight of a node that is no longer part of the tree off the novelty.
+    fn retire(&mut self, link: &Link) {
+        if let Link::Novel(node) = link {
+            self.novelty -= weight(node);
+        }
+    }
+}
+
+/// Puts `joined` into the place of the children `left` and `left + 1`.
+fn replace(run: &mut Run, left: usize, joined: Run) {
+    let mut separators = Columns::default();
+    separators.extend(&run.separators, 0..left);
+    separators.extend(&joined.separators, 0..joined.len());
+    separators.extend(&run.separators, left + 2..run.len());
+    run.separators = separators;
+    run.links.splice(left..left + 2, joined.links);
+    run.summaries.splice(left..left + 2, joined.summaries);
+}
+
+fn weight(node: &Node) -> isize {
+    index::Node::weight(node) as isize
+}
