@@ -88,6 +88,13 @@ impl Error {
         self
     }
 
+    /// Puts a semicolon and `context` after the message: what led to it.
+    #[must_use]
+    pub fn context_after(mut self, context: impl fmt::Display) -> Self {
+        self.0.message = format!("{}; {context}", self.0.message);
+        self
+    }
+
     /// What went wrong, coarsely.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -65,8 +65,8 @@ pub use pull::{pull, pull_as};
 pub use query::aggregate::{Aggregate, Aggregates, State};
 pub use query::builtin::{Argument, Function, FunctionBody, Functions, truthy};
 pub use query::{
-    Explanation, Input, IntoInputs, IntoQuery, Output, Prepared, Query, QueryOptions, Shape, explain, prepare, q,
-    q_with,
+    Cursor, Explanation, Input, IntoInputs, IntoQuery, Output, Prepared, Query, QueryOptions, QueryRows, Shape,
+    explain, explain_analyze, prepare, prepare_with, q, q_iter, q_with,
 };
 pub use registry::{Access, BackendKind, Registry};
 pub use schema::{

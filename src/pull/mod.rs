@@ -25,10 +25,13 @@ pub use walk::{pull_many, pull_pattern};
 use crate::datom::Value;
 use crate::db::{Db, EntityRef};
 use crate::edn;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::query::standard_functions;
+use crate::schema::SchemaFlexibility;
 
 /// Pulls one entity with a pattern in EDN. The result is a map with the keys of the pattern, [`Value::Nil`] when nothing
-/// was found or the entity reference names no entity.
+/// was found or the entity reference names no entity. `:xform` names one of the built-in functions
+/// (`docs/functions.md`); [`parse_with`] takes others.
 ///
 /// ```
 /// # fn show(db: &treering::Db) -> treering::Result<()> {
@@ -45,7 +48,8 @@ use crate::error::Result;
 /// unique and for a history database, `Limit` for a tree that is too deep or too large, and those of reading the store.
 pub fn pull(db: &Db, pattern: &str, entity: impl Into<EntityRef>) -> Result<Value> {
     let form = edn::read(pattern)?;
-    let pattern = parse_at(&form, db, &|_| None).map_err(|misplaced| {
+    let functions = standard_functions();
+    let pattern = parse_at(&form, db, &|name| functions.xform(name)).map_err(|misplaced| {
         let (error, span) = *misplaced;
         error.at(span, pattern)
     })?;
@@ -53,6 +57,15 @@ pub fn pull(db: &Db, pattern: &str, entity: impl Into<EntityRef>) -> Result<Valu
         Some(e) => pull_pattern(db, &pattern, e),
         None => Ok(Value::Nil),
     }
+}
+
+/// The error of a pattern that names an attribute which the schema of the database does not know; there is none in a
+/// database that takes any attribute.
+pub(crate) fn unknown_attribute(db: &Db, pattern: &Pattern) -> Option<Error> {
+    if db.schema().flexibility() == SchemaFlexibility::Read {
+        return None;
+    }
+    pattern.unknown().into_iter().find_map(|name| db.attribute(name).err())
 }
 
 /// Pulls one entity into a Rust type, as [`typed`](crate::typed) tells; an `Option` takes an entity that is not there.

@@ -72,6 +72,23 @@ pub(super) enum Sub {
 pub(super) const DEFAULT_LIMIT: usize = 1000;
 
 impl Pattern {
+    /// The attributes that the database does not know, of patterns inside this one too.
+    pub fn unknown(&self) -> Vec<Keyword> {
+        let mut found = Vec::new();
+        let mut patterns = vec![self];
+        while let Some(pattern) = patterns.pop() {
+            for spec in &pattern.specs {
+                if spec.what == What::Unknown && !found.contains(&spec.name) {
+                    found.push(spec.name);
+                }
+                if let Sub::Pattern(inner) = &spec.sub {
+                    patterns.push(inner);
+                }
+            }
+        }
+        found
+    }
+
     /// `[*]`
     pub fn wildcard() -> Pattern {
         Pattern { specs: Vec::new(), wildcard: true }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::page::Cursor;
 use crate::datom::Value;
 use crate::edn::{Form, Span, Symbol};
 
@@ -30,6 +32,18 @@ pub(super) enum Term {
     Source(Name),
     /// Anything else.
     Const(Value),
+}
+
+impl Term {
+    /// Whether both say the same, wherever they stand.
+    pub fn is_same(&self, other: &Term) -> bool {
+        match (self, other) {
+            (Term::Blank, Term::Blank) => true,
+            (Term::Var(a), Term::Var(b)) | (Term::Source(a), Term::Source(b)) => a.symbol == b.symbol,
+            (Term::Const(a), Term::Const(b)) => a == b,
+            _ => false,
+        }
+    }
 }
 
 /// What a function's result or an input is bound to.
@@ -139,6 +153,36 @@ pub(super) enum FindElement {
     Pull { source: Option<Name>, var: Name, pattern: PullPattern, span: Span },
 }
 
+impl FindElement {
+    /// Whether both ask for the same, wherever they stand.
+    pub fn is_same(&self, other: &FindElement) -> bool {
+        match (self, other) {
+            (FindElement::Var(a), FindElement::Var(b)) => a.symbol == b.symbol,
+            (
+                FindElement::Aggregate { function: f, args: a, .. },
+                FindElement::Aggregate { function: g, args: b, .. },
+            ) => f.symbol == g.symbol && a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is_same(b)),
+            _ => false,
+        }
+    }
+}
+
+/// A predicate of `:having`.
+#[derive(Debug, Clone)]
+pub(super) struct Having {
+    pub function: Name,
+    pub args: Vec<HavingArg>,
+    pub span: Span,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum HavingArg {
+    /// A value, a scalar of `:in`, or a variable of `:find`.
+    Term(Term),
+    /// An aggregate, whether `:find` has it or not.
+    Aggregate(FindElement),
+}
+
 #[derive(Debug, Clone)]
 pub(super) enum PullPattern {
     Literal(Form),
@@ -160,17 +204,11 @@ pub(super) struct ReturnMap {
     pub keys: Vec<Value>,
 }
 
-/// One key of `:order-by`.
+/// One key of `:order-by`: a column of `:find`.
 #[derive(Debug, Clone)]
 pub(super) struct OrderKey {
-    pub column: OrderColumn,
+    pub column: usize,
     pub descending: bool,
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum OrderColumn {
-    Var(Name),
-    Index(usize),
 }
 
 /// A query, parsed.
@@ -183,8 +221,16 @@ pub(super) struct Ast {
     pub clauses: Vec<Clause>,
     pub return_map: Option<ReturnMap>,
     pub order_by: Vec<OrderKey>,
+    pub having: Vec<Having>,
     pub limit: Option<usize>,
     pub offset: usize,
+    /// `:after`: where the page before this one ended.
+    pub after: Option<Cursor>,
+    pub timeout: Option<Duration>,
+    /// `:args` of a query in map form; symbols with `$` stand for inputs that are handed over.
+    pub args: Option<Vec<Form>>,
+    /// `:stats? true`: the answer is wrapped in what the steps of the plan did.
+    pub stats: bool,
     /// The text that spans point into.
     pub text: Option<Arc<str>>,
 }

@@ -1,6 +1,8 @@
 //! Rows to results: distinct, grouped, pulled, sorted, cut.
 
 mod group;
+mod having;
+mod stream;
 
 use std::cmp::Ordering;
 
@@ -8,11 +10,13 @@ use super::ast::FindShape;
 use super::logic::{Element, Pattern, Program, Term, Var};
 use super::operator::{Batch, Column, Exec, Heap, Pipeline, RowSet, equality_kind, unseen};
 use super::output::Output;
+use super::page::page;
 use super::plan::resolve_entity;
-use crate::datom::{Value, ValueRef, compare};
+use crate::datom::{EntityId, Value, ValueRef, compare};
 use crate::edn::{Form, Symbol};
 use crate::error::{Error, ErrorKind, Result};
 use group::Groups;
+pub(super) use stream::Streamed;
 
 /// The variables whose values `:find` and `:with` want, each once.
 pub(super) fn wanted(program: &Program) -> Vec<Var> {
@@ -70,20 +74,35 @@ pub(super) fn finish<'q>(
             Batch { len, columns }
         }
     };
-    let rows = cut(program, sorted(program, rows, &cx.heap));
-    let rows = pulled(rows, cx)?;
-    let is_set = !aggregates
+    let mut rows = if program.having.is_empty() { rows } else { having::filter(rows, cx)? };
+    rows.columns.truncate(program.visible);
+    let all = rows.len;
+    let (rows, cursor) = match &cx.run.options.after {
+        Some(after) => page(program, rows, &cx.heap, after, cx.run.bases()),
+        None => (cut(program, sorted(program, rows, &cx.heap)), None),
+    };
+    let was_cut = rows.len < all || all >= enough;
+    let (rows, warnings) = pulled(rows, cx)?;
+    let find = program.find.get(..program.visible).unwrap_or_default();
+    let is_set = !find.iter().any(|element| matches!(element, Element::Pull { .. } | Element::Aggregate { .. }))
         && program.with.is_empty()
-        && program.order_by.is_empty()
-        && !program.find.iter().any(|element| matches!(element, Element::Pull { .. }));
-    let names = program.find.iter().map(|element| name(program, element)).collect();
-    let keys = program.keys.clone();
-    Ok(Output::new(program.shape, keys, names, is_set, rows, std::mem::take(&mut cx.heap)))
+        && program.order_by.is_empty();
+    Ok(Output {
+        find: program.shape,
+        keys: program.keys.clone(),
+        names: find.iter().map(|element| name(program, element)).collect(),
+        is_set,
+        rows,
+        heap: std::mem::take(&mut cx.heap),
+        cursor,
+        was_cut,
+        warnings,
+    })
 }
 
 /// How many rows are enough.
 fn enough(program: &Program, aggregates: bool) -> usize {
-    if aggregates || !program.order_by.is_empty() {
+    if aggregates || !program.order_by.is_empty() || !program.having.is_empty() {
         return usize::MAX;
     }
     let limit = program.limit.map_or(usize::MAX, |limit| limit.saturating_add(program.offset));
@@ -169,10 +188,11 @@ fn cut(program: &Program, rows: Batch) -> Batch {
     if start == 0 && end == rows.len { rows } else { rows.slice(start..end) }
 }
 
-/// Replaces entities by what is pulled of them.
-fn pulled(mut rows: Batch, cx: &mut Exec<'_>) -> Result<Batch> {
+/// Replaces entities by what is pulled of them; with warnings.
+fn pulled(mut rows: Batch, cx: &mut Exec<'_>) -> Result<(Batch, Vec<String>)> {
     let run = cx.run;
-    for (i, element) in run.program.find.iter().enumerate() {
+    let mut warnings = Vec::new();
+    for (i, element) in run.program.find.iter().take(run.program.visible).enumerate() {
         let Element::Pull { source, pattern, place, .. } = element else { continue };
         let db = run.db(*source).ok_or_else(|| {
             place.mark(Error::new(ErrorKind::Query, "query/type", "pull wants a database as its source"))
@@ -184,23 +204,39 @@ fn pulled(mut rows: Batch, cx: &mut Exec<'_>) -> Result<Batch> {
                 other => other.to_form(),
             },
         };
-        let mut out = Column::with_capacity(rows.len);
-        let pattern = crate::pull::parse(&form, db).map_err(|error| place.mark(error))?;
+        let read = crate::pull::parse_with(&form, db, &|name| run.functions.xform(name));
+        let pattern = read.map_err(|error| place.mark(error))?;
+        match crate::pull::unknown_attribute(db, &pattern) {
+            Some(error) if run.options.strict => return Err(place.mark(error)),
+            Some(error) => warnings.push(error.message().to_owned()),
+            None => {}
+        }
+        let mut entities: Vec<Option<EntityId>> = Vec::with_capacity(rows.len);
         for row in 0..rows.len as u32 {
-            let entity = resolve_entity(db, &value(&rows.columns[i], row, &cx.heap).to_value())?;
-            let found = match entity {
-                Some(entity) => crate::pull::pull_pattern(db, &pattern, entity).map_err(|error| place.mark(error))?,
-                None => Value::Nil,
-            };
+            entities.push(resolve_entity(db, &value(&rows.columns[i], row, &cx.heap).to_value())?);
+        }
+        let known: Vec<EntityId> = entities.iter().copied().flatten().collect();
+        let mut found = crate::pull::pull_many(db, &pattern, &known).map_err(|error| place.mark(error))?.into_iter();
+        let mut out = Column::with_capacity(rows.len);
+        for entity in entities {
+            let found = entity.and_then(|_| found.next()).unwrap_or(Value::Nil);
             let (kind, cell) = cx.heap.cell(&found.as_ref())?;
             out.push(kind, cell);
         }
         rows.columns[i] = out;
     }
-    Ok(rows)
+    Ok((rows, warnings))
 }
 
 /// The name of an aggregate that a constant holds.
 fn aggregate_name(value: &Value) -> Option<Symbol> {
     super::run::function_name(value)
+}
+
+/// Whether rows can be given out as they are found.
+pub(super) fn streams(program: &Program) -> bool {
+    program.order_by.is_empty()
+        && program.having.is_empty()
+        && program.after.is_none()
+        && !program.find.iter().any(|element| matches!(element, Element::Aggregate { .. }))
 }

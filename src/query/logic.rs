@@ -1,6 +1,7 @@
 //! What a query means: clauses over numbered variables, every name resolved.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::builtin::Function;
 use crate::datom::Value;
@@ -8,6 +9,7 @@ use crate::edn::{Form, Span, Symbol};
 use crate::error::Error;
 
 use super::ast::FindShape;
+use super::page::Cursor;
 
 /// A variable of the query. Each scope has its own, whatever their names.
 pub(super) type Var = u32;
@@ -110,6 +112,7 @@ impl std::fmt::Debug for Call {
     }
 }
 
+#[derive(Debug)]
 pub(super) enum Callee {
     Known(Function),
     /// A constant holds its name.
@@ -203,6 +206,23 @@ pub(super) struct SortKey {
     pub descending: bool,
 }
 
+/// A predicate of `:having`.
+#[derive(Debug)]
+pub(super) struct Having {
+    pub name: Symbol,
+    pub callee: Callee,
+    pub args: Vec<HavingArg>,
+    pub place: Arc<Place>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum HavingArg {
+    /// A place in [`Program::find`].
+    Column(usize),
+    /// A place in [`Program::constants`].
+    Const(usize),
+}
+
 /// A query, resolved.
 #[derive(Debug)]
 pub(super) struct Program {
@@ -213,13 +233,21 @@ pub(super) struct Program {
     pub input_rows: Vec<InputRows>,
     pub clauses: Vec<Clause>,
     pub rules: Vec<Rule>,
+    /// The elements of `:find`, then those that only `:having` looks at.
     pub find: Vec<Element>,
+    /// How many of `find` are part of the answer.
+    pub visible: usize,
+    pub having: Vec<Having>,
     pub with: Vec<Term>,
     pub shape: FindShape,
     pub keys: Option<Arc<[Value]>>,
     pub order_by: Vec<SortKey>,
     pub limit: Option<usize>,
     pub offset: usize,
+    pub after: Option<Cursor>,
+    pub timeout: Option<Duration>,
+    /// What is suspicious whatever the inputs are.
+    pub warnings: Vec<String>,
     /// The elements of `:in`, as they are written.
     pub inputs: Vec<String>,
 }

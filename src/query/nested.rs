@@ -1,9 +1,11 @@
 //! Queries inside queries: `[(q [:find …] $ ?x) ?result]`.
 
+use super::Query;
 use super::builtin::Argument;
+use super::evaluate::evaluate;
 use super::input::Input;
+use super::options::QueryOptions;
 use super::run::Run;
-use super::{Query, evaluate};
 use crate::datom::Value;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -30,5 +32,7 @@ pub(super) fn call(args: &[Argument<'_>], run: &Run<'_>) -> Result<Value> {
             Argument::Db(db) => Input::Db((*db).clone()),
         })
         .collect();
-    Ok(evaluate(&query, &inputs, run.options, run.depth + 1)?.into_value())
+    // Where pages end is a matter of the query around.
+    let options = QueryOptions { after: None, ..run.options.clone() };
+    Ok(evaluate(&query, &inputs, &options, run.depth + 1)?.into_value())
 }

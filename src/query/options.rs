@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::aggregate::Aggregates;
 use super::builtin::Functions;
+use super::page::Cursor;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How a query is run: budgets, cancellation, and the functions it can call.
 ///
-/// Budgets are checked once per batch of some thousand rows; past one of them the query ends with an error.
+/// Budgets are checked once per batch of some thousand rows; past one of them the query ends with an error that names the
+/// clause that most rows came out of.
 #[derive(Clone, Default)]
 pub struct QueryOptions {
-    /// When the query must be done; `query/deadline` after it.
+    /// When the query must be done; `query/deadline` after it. `:timeout` in the query can only bring it forward.
     pub deadline: Option<Instant>,
     /// Most rows that all steps of the query together may put out; `query/limit` past it.
     pub max_rows: Option<u64>,
@@ -21,6 +23,11 @@ pub struct QueryOptions {
     pub max_bytes: Option<u64>,
     /// Set to true, from any thread, to end the query with `query/cancelled`.
     pub cancel: Option<Arc<AtomicBool>>,
+    /// Whether an attribute that the schema does not know is an error, `attribute/unknown`, and not a warning. Databases
+    /// that take any attribute (`:schema-flexibility :read`) know them all.
+    pub strict: bool,
+    /// Where the page before this one ended, as `:after` in the query, which it outranks.
+    pub after: Option<Cursor>,
     /// The functions and predicates that can be called; the built-in ones when `None`.
     pub functions: Option<Functions>,
     /// The aggregates that can be called; the built-in ones when `None`.
@@ -34,7 +41,18 @@ impl std::fmt::Debug for QueryOptions {
             .field("max_rows", &self.max_rows)
             .field("max_bytes", &self.max_bytes)
             .field("cancel", &self.cancel)
+            .field("strict", &self.strict)
+            .field("after", &self.after)
             .finish_non_exhaustive()
+    }
+}
+
+impl QueryOptions {
+    /// The options with what the query itself says of time and pages.
+    pub(super) fn with_said(&self, timeout: Option<Duration>, after: Option<&Cursor>) -> QueryOptions {
+        let said = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let deadline = [self.deadline, said].into_iter().flatten().min();
+        QueryOptions { deadline, after: self.after.clone().or_else(|| after.cloned()), ..self.clone() }
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::ast::FindShape;
-use super::operator::{Batch, Heap};
+use super::operator::{Batch, Column, Heap};
+use super::page::Cursor;
 use serde::de::DeserializeOwned;
 
 use crate::datom::Value;
@@ -29,13 +30,17 @@ pub enum Shape {
 /// The result of a query, in columns. It keeps the parts of the database alive that its values lie in, and turns cells
 /// into values only when they are asked for.
 pub struct Output {
-    find: FindShape,
-    keys: Option<Arc<[Value]>>,
-    names: Vec<String>,
+    pub(super) find: FindShape,
+    pub(super) keys: Option<Arc<[Value]>>,
+    pub(super) names: Vec<String>,
     /// Whether the rows are a set, in no order that means anything.
-    is_set: bool,
-    rows: Batch,
-    heap: Heap,
+    pub(super) is_set: bool,
+    pub(super) rows: Batch,
+    pub(super) heap: Heap,
+    pub(super) cursor: Option<Cursor>,
+    /// Whether rows were left out, or may have been.
+    pub(super) was_cut: bool,
+    pub(super) warnings: Vec<String>,
 }
 
 impl std::fmt::Debug for Output {
@@ -45,15 +50,37 @@ impl std::fmt::Debug for Output {
 }
 
 impl Output {
-    pub(super) fn new(
-        find: FindShape,
-        keys: Option<Arc<[Value]>>,
-        names: Vec<String>,
-        is_set: bool,
-        rows: Batch,
-        heap: Heap,
-    ) -> Output {
-        Output { find, keys, names, is_set, rows, heap }
+    /// A result that is one value.
+    pub(super) fn scalar(name: &str, value: &Value) -> Result<Output> {
+        let mut heap = Heap::default();
+        let (kind, cell) = heap.cell(&value.as_ref())?;
+        Ok(Output {
+            find: FindShape::Scalar,
+            keys: None,
+            names: vec![name.to_owned()],
+            is_set: false,
+            rows: Batch { len: 1, columns: vec![Column::of(kind, vec![cell])] },
+            heap,
+            cursor: None,
+            was_cut: false,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// Bytes held, roughly.
+    pub(super) fn weight(&self) -> usize {
+        self.rows.weight() + self.heap.weight()
+    }
+
+    /// Where a page of a query with `:after` ended, if it is full: what the next page begins after.
+    pub fn cursor(&self) -> Option<&Cursor> {
+        self.cursor.as_ref()
+    }
+
+    /// What is suspicious about the query: attributes that the schema does not know, Cartesian products, patterns that
+    /// read the whole database, rules that nothing calls. They are logged (as `tracing` warnings) too.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The shape that `:find` asked for.
@@ -95,8 +122,7 @@ impl Output {
     }
 
     fn row(&self, row: usize) -> Vec<Value> {
-        let value =
-            |column: &super::operator::Column| self.heap.get(column.kind_at(row), column.cells()[row]).to_value();
+        let value = |column: &Column| self.heap.get(column.kind_at(row), column.cells()[row]).to_value();
         self.rows.columns.iter().map(value).collect()
     }
 

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::analyze::{RuleBook, analyze};
+use super::Query;
 use super::ast::InElement;
+use super::evaluate::{all_inputs, analyzed, evaluate, evaluate_program};
 use super::input::{IntoInputs, IntoQuery};
 use super::logic::Program;
 use super::options::QueryOptions;
 use super::output::Output;
 use super::plan::Samples;
-use super::{Query, evaluate, evaluate_program, standard};
 use crate::error::Result;
 
 /// A query that is parsed, and analyzed once and for all unless it takes rules. The order of its clauses is chosen at
@@ -36,14 +36,18 @@ pub struct Prepared {
 /// # Errors
 /// `Syntax` for text that is no query; `Query` for one that cannot be answered.
 pub fn prepare(query: impl IntoQuery) -> Result<Prepared> {
+    prepare_with(query, &QueryOptions::default())
+}
+
+/// Prepares a query that calls functions and aggregates of `options`.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_with(query: impl IntoQuery, options: &QueryOptions) -> Result<Prepared> {
     let query = query.into_query()?;
     let takes_rules = query.ast.inputs.iter().any(|element| matches!(element, InElement::Rules(_)));
-    let (functions, aggregates) = standard();
-    let program = if takes_rules {
-        None
-    } else {
-        Some(Arc::new(analyze(&query.ast, &RuleBook::default(), functions, aggregates)?))
-    };
+    // What is told of a run is made anew for each.
+    let program = if takes_rules || query.ast.stats { None } else { Some(Arc::new(analyzed(&query, &[], options)?)) };
     Ok(Prepared { query, program, samples: Arc::default() })
 }
 
@@ -64,7 +68,10 @@ impl Prepared {
     pub fn run_with(&self, inputs: impl IntoInputs, options: &QueryOptions) -> Result<Output> {
         let inputs = inputs.into_inputs();
         match &self.program {
-            Some(program) => evaluate_program(program, &inputs, options, 0, Some(&self.samples)),
+            Some(program) => {
+                let inputs = all_inputs(&self.query, &inputs)?;
+                evaluate_program(program, &inputs, options, 0, Some(&self.samples))
+            }
             None => evaluate(&self.query, &inputs, options, 0),
         }
     }

@@ -6,7 +6,8 @@ use super::input::Input;
 use super::logic::{Bind, Clause, Constant, Kind, Program, Term};
 use super::operator::{Batch, Column, Heap, KeyColumn, RowSet};
 use super::options::QueryOptions;
-use crate::datom::Value;
+use super::strict;
+use crate::datom::{EntityId, Value};
 use crate::db::Db;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -75,14 +76,27 @@ impl<'a> Run<'a> {
             };
             run.relations.push(relation);
         }
+        let mut databases = 0;
         for source in &program.sources {
             run.sources.push(match &inputs[source.input] {
-                Input::Db(db) => Source::Db(db.clone()),
+                Input::Db(db) => {
+                    databases += 1;
+                    Source::Db(match &options.after {
+                        Some(after) => after.database(db, databases - 1)?,
+                        None => db.clone(),
+                    })
+                }
                 other => {
                     run.relations.push(source_relation(other, source.name.as_str(), heap)?);
                     Source::Relation(run.relations.len() - 1)
                 }
             });
+        }
+        if let Some(after) = &options.after {
+            after.check(program, databases)?;
+        }
+        if options.strict {
+            strict::check(&run)?;
         }
         run.check_lookup_refs(&program.clauses)?;
         for branch in program.rules.iter().flat_map(|rule| &rule.branches) {
@@ -116,6 +130,15 @@ impl<'a> Run<'a> {
     /// A source that is a collection, as a value.
     pub fn source_value(&self, source: usize) -> Result<Value> {
         member(&self.inputs[self.program.sources[source].input], &[])
+    }
+
+    /// The last transaction that each database shows, in the sequence of `:in`.
+    pub fn bases(&self) -> Vec<EntityId> {
+        let base = |source: &Source| match source {
+            Source::Db(db) => Some(db.as_of_t().unwrap_or_else(|| db.basis_t())),
+            Source::Relation(_) => None,
+        };
+        self.sources.iter().filter_map(base).collect()
     }
 
     pub fn db(&self, source: usize) -> Option<&Db> {

@@ -51,7 +51,13 @@ impl Analyzer<'_> {
         Ok(())
     }
 
-    fn callee(&mut self, function: Name, args: usize, scope: &mut Scope, context: &Context) -> Result<Callee> {
+    pub(super) fn callee(
+        &mut self,
+        function: Name,
+        args: usize,
+        scope: &mut Scope,
+        context: &Context,
+    ) -> Result<Callee> {
         if is_variable(function.symbol) {
             return match scope.get(function.symbol) {
                 Some(Term::Const(constant)) => Ok(Callee::Named(constant)),

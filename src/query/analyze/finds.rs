@@ -1,67 +1,18 @@
-//! `:find`, `:with` and `:order-by` to logic.
+//! `:find` and `:with` to logic.
 
 use std::sync::Arc;
 
 use super::scope::Scope;
 use super::{Analyzer, Context};
 use crate::error::Result;
-use crate::query::ast::{self, Ast, FindElement, Name, OrderColumn, PullPattern};
-use crate::query::logic::{AggregateName, Element, Pattern, SortKey, Term};
+use crate::query::ast::{self, Ast, FindElement, Name, PullPattern};
+use crate::query::logic::{AggregateName, Element, Pattern, Term};
 
 impl Analyzer<'_> {
     pub(super) fn find(&mut self, ast: &Ast, scope: &Scope, context: &Context) -> Result<(Vec<Element>, Vec<Term>)> {
-        let known = |name: Name| {
-            scope.get(name.symbol).ok_or_else(|| {
-                let message = format!("{} is in :find or :with, but no clause and no input binds it", name.text());
-                context.error("query/unbound", name.span, message)
-            })
-        };
         let mut find = Vec::with_capacity(ast.find.len());
         for element in &ast.find {
-            find.push(match element {
-                FindElement::Var(name) => Element::Term(known(*name)?),
-                FindElement::Aggregate { function, args, span } => {
-                    let Some((ast::Term::Var(of), args)) = args.split_last() else {
-                        return Err(context.error("query/syntax", *span, "an aggregate wants a variable"));
-                    };
-                    let (name, args) = self.aggregate(*function, args, scope, context)?;
-                    let mut terms = Vec::with_capacity(args.len());
-                    for arg in args {
-                        terms.push(match arg {
-                            ast::Term::Const(value) => Term::Const(self.literal(value.clone())),
-                            ast::Term::Var(name) => match known(*name)? {
-                                Term::Const(constant) => Term::Const(constant),
-                                _ => {
-                                    let message = "leading arguments of an aggregate are values or scalars of :in";
-                                    return Err(context.error("query/syntax", *span, message));
-                                }
-                            },
-                            _ => {
-                                return Err(context.error(
-                                    "query/syntax",
-                                    *span,
-                                    "a value was wanted, got _ or a source",
-                                ));
-                            }
-                        });
-                    }
-                    Element::Aggregate { name, args: terms, of: known(*of)?, place: context.place(*span) }
-                }
-                FindElement::Pull { source, var, pattern, span } => {
-                    let source = self.source(*source, *span, context)?;
-                    let pattern = match pattern {
-                        PullPattern::Literal(form) => Pattern::Form(Arc::new(form.clone())),
-                        PullPattern::Var(name) => match known(*name)? {
-                            Term::Const(constant) => Pattern::Const(constant),
-                            _ => {
-                                let message = "a pull pattern is written out or a scalar of :in";
-                                return Err(context.error("query/syntax", name.span, message));
-                            }
-                        },
-                    };
-                    Element::Pull { source, of: known(*var)?, pattern, place: context.place(*span) }
-                }
-            });
+            find.push(self.element(element, scope, context)?);
         }
         let mut with = Vec::with_capacity(ast.with.len());
         for name in &ast.with {
@@ -70,9 +21,53 @@ impl Analyzer<'_> {
                 let message = format!("{} stands in :find and in :with", name.text());
                 return Err(context.error("query/syntax", name.span, message));
             }
-            with.push(known(*name)?);
+            with.push(found(*name, scope, context)?);
         }
         Ok((find, with))
+    }
+
+    /// One element of `:find`.
+    pub(super) fn element(&mut self, element: &FindElement, scope: &Scope, context: &Context) -> Result<Element> {
+        Ok(match element {
+            FindElement::Var(name) => Element::Term(found(*name, scope, context)?),
+            FindElement::Aggregate { function, args, span } => {
+                let Some((ast::Term::Var(of), args)) = args.split_last() else {
+                    return Err(context.error("query/syntax", *span, "an aggregate wants a variable"));
+                };
+                let (name, args) = self.aggregate(*function, args, scope, context)?;
+                let mut terms = Vec::with_capacity(args.len());
+                for arg in args {
+                    terms.push(match arg {
+                        ast::Term::Const(value) => Term::Const(self.literal(value.clone())),
+                        ast::Term::Var(name) => match found(*name, scope, context)? {
+                            Term::Const(constant) => Term::Const(constant),
+                            _ => {
+                                let message = "leading arguments of an aggregate are values or scalars of :in";
+                                return Err(context.error("query/syntax", *span, message));
+                            }
+                        },
+                        _ => {
+                            return Err(context.error("query/syntax", *span, "a value was wanted, got _ or a source"));
+                        }
+                    });
+                }
+                Element::Aggregate { name, args: terms, of: found(*of, scope, context)?, place: context.place(*span) }
+            }
+            FindElement::Pull { source, var, pattern, span } => {
+                let source = self.source(*source, *span, context)?;
+                let pattern = match pattern {
+                    PullPattern::Literal(form) => Pattern::Form(Arc::new(form.clone())),
+                    PullPattern::Var(name) => match found(*name, scope, context)? {
+                        Term::Const(constant) => Pattern::Const(constant),
+                        _ => {
+                            let message = "a pull pattern is written out or a scalar of :in";
+                            return Err(context.error("query/syntax", name.span, message));
+                        }
+                    },
+                };
+                Element::Pull { source, of: found(*var, scope, context)?, pattern, place: context.place(*span) }
+            }
+        })
     }
 
     fn aggregate<'t>(
@@ -104,16 +99,12 @@ impl Analyzer<'_> {
         }
         Ok((AggregateName::Known(function.symbol), args))
     }
+}
 
-    pub(super) fn order_by(&self, ast: &Ast) -> Result<Vec<SortKey>> {
-        let column = |column: &OrderColumn| match column {
-            OrderColumn::Index(i) => *i,
-            OrderColumn::Var(name) => {
-                let named = |f: &FindElement| matches!(f, FindElement::Var(v) if v.symbol == name.symbol);
-                ast.find.iter().position(named).unwrap_or(0)
-            }
-        };
-        let keys = ast.order_by.iter();
-        Ok(keys.map(|key| SortKey { column: column(&key.column), descending: key.descending }).collect())
-    }
+/// What a variable of `:find` or `:with` means.
+fn found(name: Name, scope: &Scope, context: &Context) -> Result<Term> {
+    scope.get(name.symbol).ok_or_else(|| {
+        let message = format!("{} is in :find or :with, but no clause and no input binds it", name.text());
+        context.error("query/unbound", name.span, message)
+    })
 }

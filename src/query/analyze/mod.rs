@@ -4,6 +4,7 @@
 mod calls;
 mod clauses;
 mod finds;
+mod having;
 mod rules;
 mod scope;
 
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use super::aggregate::Aggregates;
 use super::ast::{self, Ast, InElement, Name};
 use super::builtin::Functions;
-use super::logic::{Bind, Clause, Constant, InputRows, Kind, Place, Program, Rule, SourceInput, Term, Var};
+use super::logic::{Bind, Clause, Constant, InputRows, Kind, Place, Program, Rule, SortKey, SourceInput, Term, Var};
 use super::parse::is_variable;
 use crate::datom::Value;
 use crate::edn::{Span, Symbol};
@@ -84,8 +85,9 @@ impl<'a> Analyzer<'a> {
             clauses.push(Clause { kind: Kind::Input { input }, place: context.place(Span::default()) });
         }
         clauses.extend(self.body(&ast.clauses, &mut scope, &context)?);
-        let (find, with) = self.find(ast, &scope, &context)?;
-        let order_by = self.order_by(ast)?;
+        let (mut find, with) = self.find(ast, &scope, &context)?;
+        let visible = find.len();
+        let having = self.having(ast, &mut find, &mut scope, &context)?;
         let mut rules: Vec<Rule> = Vec::new();
         // Bodies of tabled rules may call further ones.
         while let Some((name, source)) = self.tabled.get(rules.len()).copied() {
@@ -100,12 +102,17 @@ impl<'a> Analyzer<'a> {
             clauses,
             rules,
             find,
+            visible,
+            having,
             with,
             shape: ast.shape,
             keys: ast.return_map.as_ref().map(|map| map.keys.clone().into()),
-            order_by,
+            order_by: ast.order_by.iter().map(|k| SortKey { column: k.column, descending: k.descending }).collect(),
             limit: ast.limit,
             offset: ast.offset,
+            after: ast.after.clone(),
+            timeout: ast.timeout,
+            warnings: self.rules.unused(&ast.clauses),
             inputs: ast.inputs.iter().map(ToString::to_string).collect(),
         })
     }

@@ -93,6 +93,25 @@ impl RuleBook {
         Ok(())
     }
 
+    /// Warnings of rules that are reached from no clause.
+    pub fn unused(&self, clauses: &[AstClause]) -> Vec<String> {
+        let mut reached: Vec<Symbol> = Vec::new();
+        let mut bodies: Vec<&[AstClause]> = vec![clauses];
+        while let Some(body) = bodies.pop() {
+            collect_calls(body, None, &mut |name, _| {
+                if !reached.contains(&name) {
+                    reached.push(name);
+                    let branches = self.rules.get(&name).into_iter().flat_map(|rule| &rule.branches);
+                    bodies.extend(branches.map(|branch| branch.clauses.as_slice()));
+                }
+            });
+        }
+        let mut unused: Vec<&str> =
+            self.rules.keys().filter(|name| !reached.contains(name)).map(|name| name.as_str()).collect();
+        unused.sort_unstable();
+        unused.iter().map(|name| format!("nothing calls the rule {name}")).collect()
+    }
+
     /// The number of the component that a rule is in.
     pub fn component(&self, name: Symbol) -> usize {
         self.rules.get(&name).map_or(usize::MAX, |rule| rule.component)

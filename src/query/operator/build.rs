@@ -57,7 +57,8 @@ pub(in crate::query) fn build<'q>(plan: &'q Plan, out: Option<&[Var]>, cx: &mut 
         let places = out.iter().map(|var| place(layout, *var)).collect::<Result<Vec<_>>>()?;
         operators.push(Box::new(ProjectOp { places, batch: None }));
     }
-    Ok(Pipeline::new(operators))
+    let base = cx.meter.open(plan, operators.len());
+    Ok(Pipeline::new(operators, base))
 }
 
 struct NothingOp;

@@ -9,6 +9,7 @@ mod heap;
 mod join;
 mod key;
 mod lookup;
+mod meter;
 mod not;
 mod or;
 mod pipeline;
@@ -22,6 +23,7 @@ pub(super) use build::build;
 pub(super) use distinct::unseen;
 pub(super) use heap::Heap;
 pub(super) use key::{KeyColumn, RowSet, equality_kind};
+pub(super) use meter::{Meter, Tally};
 pub(super) use pipeline::Pipeline;
 pub(super) use table::Table;
 
@@ -35,6 +37,8 @@ pub(super) struct Exec<'q> {
     pub run: &'q Run<'q>,
     pub heap: Heap,
     pub budget: Budget,
+    /// What each step did.
+    pub meter: Meter<'q>,
     /// The tables of the components of rules that are being solved, the innermost last.
     pub solving: Vec<Vec<Table>>,
     /// Whether the error that ended the run came from a function that the query called.

@@ -6,6 +6,8 @@ use crate::error::Result;
 /// Operators from first to last; an operator itself to whoever feeds it.
 pub(in crate::query) struct Pipeline<'q> {
     operators: Vec<Box<dyn Operator<'q> + 'q>>,
+    /// The place of the first operator in the meter.
+    base: usize,
     /// How many of the operators may have more to give.
     level: usize,
     /// What came in, when there are no operators.
@@ -15,17 +17,30 @@ pub(in crate::query) struct Pipeline<'q> {
 }
 
 impl<'q> Pipeline<'q> {
-    pub fn new(operators: Vec<Box<dyn Operator<'q> + 'q>>) -> Pipeline<'q> {
-        Pipeline { operators, level: 0, passed: None, finished: None }
+    pub fn new(operators: Vec<Box<dyn Operator<'q> + 'q>>, base: usize) -> Pipeline<'q> {
+        Pipeline { operators, base, level: 0, passed: None, finished: None }
+    }
+
+    fn feed_at(&mut self, at: usize, batch: Batch, cx: &mut Exec<'q>) -> Result<()> {
+        let (began, rows) = (cx.meter.clock(), batch.len);
+        let fed = self.operators[at].feed(batch, cx);
+        cx.meter.took_in(self.base + at, rows, began);
+        fed
+    }
+
+    fn poll_at(&mut self, at: usize, cx: &mut Exec<'q>) -> Result<Option<Batch>> {
+        let began = cx.meter.clock();
+        let polled = self.operators[at].poll(cx)?;
+        cx.meter.put_out(self.base + at, polled.as_ref().map_or(0, |batch| batch.len), began);
+        Ok(polled)
     }
 
     pub fn feed(&mut self, batch: Batch, cx: &mut Exec<'q>) -> Result<()> {
-        match self.operators.first_mut() {
-            Some(first) => {
-                first.feed(batch, cx)?;
-                self.level = 1;
-            }
-            None => self.passed = Some(batch),
+        if self.operators.is_empty() {
+            self.passed = Some(batch);
+        } else {
+            self.feed_at(0, batch, cx)?;
+            self.level = 1;
         }
         Ok(())
     }
@@ -54,13 +69,13 @@ impl<'q> Pipeline<'q> {
                 }
             }
             let at = self.level - 1;
-            match self.operators[at].poll(cx)? {
+            match self.poll_at(at, cx)? {
                 Some(batch) => {
                     cx.budget.check(batch.len, cx.heap.weight())?;
                     if self.level == self.operators.len() {
                         return Ok(Some(batch));
                     }
-                    self.operators[self.level].feed(batch, cx)?;
+                    self.feed_at(self.level, batch, cx)?;
                     self.level += 1;
                 }
                 None => {

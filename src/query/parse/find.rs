@@ -3,7 +3,7 @@
 use super::{Parser, is_source, is_variable};
 use crate::edn::{Form, FormKind, Span};
 use crate::error::Result;
-use crate::query::ast::{FindElement, FindShape, Name, PullPattern, Term};
+use crate::query::ast::{FindElement, FindShape, Having, HavingArg, Name, PullPattern, Term};
 
 impl Parser<'_> {
     pub(super) fn find(&self, forms: &[Form], span: Span) -> Result<(Vec<FindElement>, FindShape)> {
@@ -26,7 +26,7 @@ impl Parser<'_> {
         forms.iter().map(|form| self.find_element(form)).collect()
     }
 
-    fn find_element(&self, form: &Form) -> Result<FindElement> {
+    pub(super) fn find_element(&self, form: &Form) -> Result<FindElement> {
         let FormKind::List(items) = &form.kind else {
             return Ok(FindElement::Var(self.variable(form)?));
         };
@@ -66,5 +66,40 @@ impl Parser<'_> {
             _ => PullPattern::Literal(pattern.clone()),
         };
         Ok(FindElement::Pull { source, var: self.variable(var)?, pattern, span: form.span })
+    }
+
+    /// `:having`: predicates over what was found.
+    pub(super) fn having(&self, forms: &[Form]) -> Result<Vec<Having>> {
+        let wanted = "a predicate over :find such as [(< 2 (count ?x))]";
+        let predicate = |form: &Form| {
+            let call = match &form.kind {
+                FormKind::Vector(items) => match items.as_slice() {
+                    [Form { kind: FormKind::List(call), .. }] => call.split_first(),
+                    _ => None,
+                },
+                _ => None,
+            };
+            let (function, args) = call.ok_or_else(|| self.wanted(wanted, form))?;
+            let arg = |arg: &Form| match &arg.kind {
+                FormKind::List(items)
+                    if !items.first().and_then(Form::as_symbol).is_some_and(|s| s.as_str() == "quote") =>
+                {
+                    match self.find_element(arg)? {
+                        element @ FindElement::Aggregate { .. } => Ok(HavingArg::Aggregate(element)),
+                        _ => Err(self.wanted("an aggregate, a variable of :find or a value", arg)),
+                    }
+                }
+                _ => match self.term(arg)? {
+                    term @ (Term::Var(_) | Term::Const(_)) => Ok(HavingArg::Term(term)),
+                    _ => Err(self.wanted("an aggregate, a variable of :find or a value", arg)),
+                },
+            };
+            Ok(Having {
+                function: self.name(function, "the name of a predicate")?,
+                args: args.iter().map(arg).collect::<Result<_>>()?,
+                span: form.span,
+            })
+        };
+        forms.iter().map(predicate).collect()
     }
 }

@@ -1,18 +1,33 @@
-//! Plans as text.
-
-use std::fmt::Write;
+//! Plans as a tree of steps, for people and for programs.
 
 use super::{Lookup, Op, Part, Plan, RuleArg};
+use crate::edn::{Form, FormKind, Keyword, Symbol};
 use crate::query::logic::{Program, Var};
+use crate::query::operator::{Meter, Tally};
 use crate::query::plan::lower::ROW;
 
-/// Appends the steps of a plan, one to a line, inner plans indented.
-pub(in crate::query) fn explain_plan(plan: &Plan, program: &Program, indent: usize, out: &mut String) {
+/// One step of a plan.
+#[derive(Debug, Clone)]
+pub(in crate::query) struct ExplainStep {
+    what: String,
+    /// The columns after the step.
+    columns: Vec<&'static str>,
+    /// The rows expected after the step.
+    expected: u64,
+    /// The text of the clause, on one line.
+    clause: Option<String>,
+    /// What the step did, where the query was run.
+    did: Option<Tally>,
+    /// Plans inside the step, each with what it is to the step.
+    inner: Vec<(String, Vec<ExplainStep>)>,
+}
+
+/// The steps of a plan; with `meter` what each of them did.
+pub(in crate::query) fn explain_plan(plan: &Plan, program: &Program, meter: Option<&Meter<'_>>) -> Vec<ExplainStep> {
     let name = |var: &Var| if *var == ROW { "#row" } else { program.name(*var) };
-    for step in &plan.steps {
-        let pad = "  ".repeat(indent);
-        let columns: Vec<&str> = step.layout.iter().map(name).collect();
-        let text = step.place.excerpt().map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let tallies = meter.map(|meter| meter.tallies(plan));
+    let inside = |plan: &Plan| explain_plan(plan, program, meter);
+    let step = |(i, step): (usize, &super::Step)| {
         let what = match &step.op {
             Op::Nothing(reason) => format!("nothing: {reason}"),
             Op::Lookup(lookup) => describe_lookup(lookup),
@@ -40,32 +55,27 @@ pub(in crate::query) fn explain_plan(plan: &Plan, program: &Program, indent: usi
             Op::Table(call) => format!("table {:?}", call.table),
             Op::Distinct => "distinct".to_owned(),
         };
-        let _ = writeln!(
-            out,
-            "{pad}{what}  -> [{}] ~{:.0} rows{}",
-            columns.join(" "),
-            step.rows.ceil(),
-            text.map(|text| format!("   {text}")).unwrap_or_default()
-        );
-        match &step.op {
-            Op::Join { right, .. } => explain_plan(right, program, indent + 1, out),
-            Op::Not { body } => explain_plan(body, program, indent + 1, out),
-            Op::Or { branches } => {
-                for branch in branches {
-                    let _ = writeln!(out, "{pad}  branch");
-                    explain_plan(branch, program, indent + 2, out);
-                }
-            }
+        let inner = match &step.op {
+            Op::Join { right, .. } => vec![("hashed side".to_owned(), inside(right))],
+            Op::Not { body } => vec![("body".to_owned(), inside(body))],
+            Op::Or { branches } => branches.iter().map(|branch| ("branch".to_owned(), inside(branch))).collect(),
             Op::Rule(call) => {
-                for variant in &call.component.variants {
-                    let from = format!("{:?}", variant.from).to_lowercase();
-                    let _ = writeln!(out, "{pad}  table {} from new {from}", variant.table);
-                    explain_plan(&variant.plan, program, indent + 2, out);
-                }
+                let variants = call.component.variants.iter();
+                let label = |from| format!("{from:?}").to_lowercase();
+                variants.map(|v| (format!("table {} from new {}", v.table, label(v.from)), inside(&v.plan))).collect()
             }
-            _ => {}
+            _ => Vec::new(),
+        };
+        ExplainStep {
+            what,
+            columns: step.layout.iter().map(name).collect(),
+            expected: step.rows.ceil() as u64,
+            clause: step.place.excerpt().map(|text| text.split_whitespace().collect::<Vec<_>>().join(" ")),
+            did: tallies.as_ref().and_then(|tallies| tallies.get(i)).copied(),
+            inner,
         }
-    }
+    };
+    plan.steps.iter().enumerate().map(step).collect()
 }
 
 fn describe_lookup(lookup: &Lookup) -> String {
@@ -77,4 +87,75 @@ fn describe_lookup(lookup: &Lookup) -> String {
     };
     let range = if lookup.range.is_all() { "" } else { ", range of values" };
     format!("{verb} {}{range}", format!("{:?}", lookup.order).to_uppercase())
+}
+
+/// Rows below which a wrong estimate does no harm.
+const FEW_ROWS: u64 = 100;
+
+impl ExplainStep {
+    /// Appends lines: one for each step, inner plans indented.
+    pub fn write(&self, indent: usize, out: &mut String) {
+        let pad = "  ".repeat(indent);
+        let clause = self.clause.as_ref().map(|text| format!("   {text}")).unwrap_or_default();
+        let did = self.did.map(|did| {
+            let ms = did.time.as_secs_f64() * 1e3;
+            format!(", {} in, {} out, {ms:.3} ms", did.rows_in, did.rows_out)
+        });
+        out.push_str(&format!(
+            "{pad}{}  -> [{}] ~{} rows{}{clause}\n",
+            self.what,
+            self.columns.join(" "),
+            self.expected,
+            did.unwrap_or_default()
+        ));
+        for (label, steps) in &self.inner {
+            out.push_str(&format!("{pad}  {label}\n"));
+            steps.iter().for_each(|step| step.write(indent + 2, out));
+        }
+    }
+
+    /// A map of keywords to what is known of the step.
+    pub fn to_form(&self) -> Form {
+        let text = |text: &str| Form::from(FormKind::Str(text.into()));
+        let number = |n: u64| Form::from(FormKind::Int(i64::try_from(n).unwrap_or(i64::MAX)));
+        let columns = self.columns.iter().map(|name| FormKind::Symbol(Symbol::new(name)).into()).collect();
+        let mut pairs = vec![
+            ("step", text(&self.what)),
+            ("columns", FormKind::Vector(columns).into()),
+            ("rows-expected", number(self.expected)),
+        ];
+        pairs.extend(self.clause.as_ref().map(|clause| ("clause", text(clause))));
+        if let Some(did) = self.did {
+            pairs.push(("rows-in", number(did.rows_in)));
+            pairs.push(("rows-out", number(did.rows_out)));
+            pairs.push(("batches", number(did.batches)));
+            pairs.push(("ms", FormKind::Float(did.time.as_secs_f64() * 1e3).into()));
+        }
+        if !self.inner.is_empty() {
+            let inner = self.inner.iter().map(|(label, steps)| {
+                let steps = steps.iter().map(ExplainStep::to_form).collect();
+                form_map(vec![("label", text(label)), ("steps", FormKind::Vector(steps).into())])
+            });
+            pairs.push(("inner", FormKind::Vector(inner.collect()).into()));
+        }
+        form_map(pairs)
+    }
+
+    /// Calls `f` with what is to be said of estimates that were off by more than ten times.
+    pub fn misestimates(&self, f: &mut dyn FnMut(String)) {
+        if let Some(did) = self.did.filter(|did| did.rows_in > 0) {
+            let (low, high) = (self.expected.min(did.rows_out), self.expected.max(did.rows_out));
+            if high >= FEW_ROWS && high / 10 > low {
+                let clause = self.clause.as_deref().unwrap_or(&self.what);
+                f(format!("about {} rows were expected from {clause}, {} came out", self.expected, did.rows_out));
+            }
+        }
+        self.inner.iter().flat_map(|(_, steps)| steps).for_each(|step| step.misestimates(f));
+    }
+}
+
+/// A map with keywords as keys.
+pub(in crate::query) fn form_map(pairs: Vec<(&str, Form)>) -> Form {
+    let pair = |(key, value)| (FormKind::Keyword(Keyword::new(key)).into(), value);
+    FormKind::Map(pairs.into_iter().map(pair).collect()).into()
 }

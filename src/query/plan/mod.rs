@@ -9,7 +9,7 @@ mod rules;
 mod shape;
 
 pub(super) use estimate::{Samples, cuts};
-pub(super) use explain::explain_plan;
+pub(super) use explain::{ExplainStep, explain_plan, form_map};
 pub(super) use lower::{Planner, ROW, plan_body};
 pub(super) use shape::{resolve_entity, resolve_value};
 
