@@ -72,7 +72,10 @@ pub use registry::{Access, BackendKind, Registry};
 pub use schema::{
     Attribute, Cardinality, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin,
 };
-pub use transact::{EntityMap, Given, IntoTxData, Op, Subject, TempId, TxData, TxReport, with};
+pub use transact::{
+    EntityMap, Given, IntoTxData, LoadIds, LoadOptions, LoadReport, Op, RawAttribute, RawDatom, Subject, TempId,
+    TxData, TxReport, load_onto, with,
+};
 
 #[cfg(any(test, feature = "testing"))]
 pub use db::testing as db_testing;

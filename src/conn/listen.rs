@@ -24,23 +24,24 @@ pub(super) struct Listeners {
 }
 
 thread_local! {
-    /// Whether this thread runs a listener: the writer waits for it, so it must not wait for the writer.
-    static LISTENING: Cell<bool> = const { Cell::new(false) };
+    /// Whether this thread runs a listener, or reads datoms to load: the writer waits for it, so it must not wait for the
+    /// writer.
+    static BUSY: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Marks this thread as running a listener until it is dropped, also when the listener panics.
-struct Listening;
+/// Marks this thread as one that the writer waits for until it is dropped, also when what it runs panics.
+pub(super) struct Busy;
 
-impl Listening {
-    fn begin() -> Listening {
-        LISTENING.set(true);
-        Listening
+impl Busy {
+    pub fn begin() -> Busy {
+        BUSY.set(true);
+        Busy
     }
 }
 
-impl Drop for Listening {
+impl Drop for Busy {
     fn drop(&mut self) {
-        LISTENING.set(false);
+        BUSY.set(false);
     }
 }
 
@@ -66,7 +67,7 @@ impl Listeners {
         if listeners.is_empty() {
             return;
         }
-        let _listening = Listening::begin();
+        let _busy = Busy::begin();
         for report in reports {
             for listener in &listeners {
                 let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| listener(report)));
@@ -79,12 +80,12 @@ impl Listeners {
 }
 
 /// # Errors
-/// `Argument`, code `:transact/in-listener`, on a thread that runs a listener.
+/// `Argument`, code `:transact/in-listener`, on a thread that runs a listener, or reads the datoms of a load.
 pub(super) fn check_not_listening() -> Result<()> {
-    if !LISTENING.get() {
+    if !BUSY.get() {
         return Ok(());
     }
-    let message = "a blocking call to the writer was made inside a listener, which the writer waits for; \
+    let message = "a blocking call to the writer was made inside a listener or the datoms of a load, which the writer waits for; \
                    use the call's async twin, or make it on another thread";
     Err(Error::new(ErrorKind::Closed, "transact/in-listener", message))
 }

@@ -2,6 +2,7 @@
 
 mod follow;
 mod listen;
+mod load;
 mod open;
 mod tx_range;
 mod writer;

@@ -50,28 +50,29 @@ pub(super) struct Writer {
     listeners: Arc<Listeners>,
     clock: Clock,
     /// Whether transactions go to a log.
-    stored: bool,
-    applied: Mutex<Applied>,
-    committed: Mutex<Committed>,
+    pub(super) stored: bool,
+    /// Locked after `committed`, where both are.
+    pub(super) applied: Mutex<Applied>,
+    pub(super) committed: Mutex<Committed>,
     /// Why nothing more can be written.
     broken: RwLock<Option<String>>,
 }
 
 /// Transactions that were applied and are not durable yet.
-struct Applied {
+pub(super) struct Applied {
     /// The newest database, after all of them.
-    db: Db,
-    count: u64,
-    pending: Vec<Pending>,
+    pub db: Db,
+    pub count: u64,
+    pub pending: Vec<Pending>,
 }
 
-struct Pending {
+pub(super) struct Pending {
     /// Absent where nothing is stored.
-    transaction: Option<Transaction>,
-    report: Arc<TxReport>,
+    pub transaction: Option<Transaction>,
+    pub report: Arc<TxReport>,
 }
 
-struct Committed {
+pub(super) struct Committed {
     /// Absent for a database in memory.
     durable: Option<Durable>,
     /// How many transactions are durable.
@@ -126,17 +127,25 @@ impl Writer {
             (std::mem::take(&mut applied.pending), applied.count)
         };
         self.settle(committed, pending, count)?;
-        if committed.durable.as_ref().is_some_and(|durable| durable.unflushed >= FLUSH_AFTER) {
-            // The transactions are durable whatever becomes of the flush; the next one will hear of a failure.
-            if let Err(error) = self.flush(committed, false) {
-                tracing::error!(%error, "the indexes could not be flushed; the writer stops");
-            }
+        if is_due(committed) {
+            self.flush_if_due(committed, &mut self.applied.lock());
         }
         Ok(())
     }
 
+    /// Flushes when the log has grown enough. The transactions are durable whatever becomes of it; the next one will
+    /// hear of a failure.
+    pub(super) fn flush_if_due(&self, committed: &mut Committed, applied: &mut Applied) {
+        if !is_due(committed) {
+            return;
+        }
+        if let Err(error) = self.flush(committed, applied, false) {
+            tracing::error!(%error, "the indexes could not be flushed; the writer stops");
+        }
+    }
+
     /// Makes `pending`, the last of `count` transactions, durable and visible, and tells the listeners.
-    fn settle(&self, committed: &mut Committed, pending: Vec<Pending>, count: u64) -> Result<()> {
+    pub(super) fn settle(&self, committed: &mut Committed, pending: Vec<Pending>, count: u64) -> Result<()> {
         let Some(last) = pending.last() else { return Ok(()) };
         let db = last.report.db_after.clone();
         let reports: Vec<Arc<TxReport>> = pending.iter().map(|p| Arc::clone(&p.report)).collect();
@@ -152,8 +161,7 @@ impl Writer {
     }
 
     /// Stores the indexes and moves the head, with the writer held still.
-    fn flush(&self, committed: &mut Committed, closing: bool) -> Result<()> {
-        let mut applied = self.applied.lock();
+    fn flush(&self, committed: &mut Committed, applied: &mut Applied, closing: bool) -> Result<()> {
         let (pending, count) = (std::mem::take(&mut applied.pending), applied.count);
         self.settle(committed, pending, count)?;
         let Some(durable) = &mut committed.durable else { return Ok(()) };
@@ -187,19 +195,20 @@ impl Writer {
     pub fn flush_now(&self) -> Result<()> {
         let mut committed = self.committed.lock();
         self.check_working()?;
-        self.flush(&mut committed, false)
+        self.flush(&mut committed, &mut self.applied.lock(), false)
     }
 
     /// Stores the indexes, marks the log as closed, lets go of the store and refuses all further transactions.
     pub fn close(&self) -> Result<()> {
         let mut committed = self.committed.lock();
-        let flushed = if self.broken.read().is_none() { self.flush(&mut committed, true) } else { Ok(()) };
+        let working = self.broken.read().is_none();
+        let flushed = if working { self.flush(&mut committed, &mut self.applied.lock(), true) } else { Ok(()) };
         self.broken.write().get_or_insert_with(|| "the connection has been released".to_owned());
         committed.durable = None;
         flushed
     }
 
-    fn check_working(&self) -> Result<()> {
+    pub(super) fn check_working(&self) -> Result<()> {
         match &*self.broken.read() {
             None => Ok(()),
             Some(why) => {
@@ -212,4 +221,9 @@ impl Writer {
     fn break_down(&self, error: &Error) {
         self.broken.write().get_or_insert_with(|| error.to_string());
     }
+}
+
+/// Whether the log has grown enough for a flush.
+fn is_due(committed: &Committed) -> bool {
+    committed.durable.as_ref().is_some_and(|durable| durable.unflushed >= FLUSH_AFTER)
 }

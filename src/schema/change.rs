@@ -169,14 +169,18 @@ fn refuse(message: String) -> Error {
     Error::new(ErrorKind::Transact, "transact/schema", message)
 }
 
+/// Whether the ident is the engine's: one in the namespaces `db` and `db.*`.
+pub(crate) fn is_reserved(ident: Keyword) -> bool {
+    ident.namespace().is_some_and(|ns| ns == "db" || ns.starts_with("db."))
+}
+
 /// Refuses idents that users cannot have.
 ///
 /// # Errors
 /// `Transact`, `:transact/schema`: namespaces `db` and `db.*` are the engine's, a leading underscore means a reverse
 /// attribute.
 pub(crate) fn check_ident(ident: Keyword) -> Result<()> {
-    let reserved = ident.namespace().is_some_and(|ns| ns == "db" || ns.starts_with("db."));
-    if reserved {
+    if is_reserved(ident) {
         return Err(refuse(format!("the ident {ident} is refused: the namespaces db and db.* are reserved")));
     }
     if ident.name().starts_with('_') {

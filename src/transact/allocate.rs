@@ -8,7 +8,7 @@ use super::fact::{Context, Fact, TEMP};
 use super::upsert::Bindings;
 
 /// Ids up to this one are the engine's where attributes are entities.
-const SYSTEM_ENTITIES: u64 = 54;
+pub(super) const SYSTEM_ENTITIES: u64 = 54;
 
 pub(super) struct Allocated {
     /// For each tempid.

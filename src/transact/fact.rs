@@ -30,6 +30,13 @@ pub(super) struct Fact {
     pub map: bool,
 }
 
+impl Fact {
+    /// A fact about an entity whose id is known.
+    pub fn known(e: u64, a: AttrId, op: u32, v: Value, what: What) -> Fact {
+        Fact { e, a, op, v, what, identity: false, map: false }
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum What {
     Add,

@@ -24,6 +24,7 @@ mod declare;
 mod expand;
 mod fact;
 mod input;
+mod load;
 mod probe;
 mod read;
 mod record;
@@ -35,6 +36,8 @@ mod upsert;
 mod tests;
 
 pub use input::{EntityMap, Given, IntoTxData, Op, Subject, TempId, TxData};
+pub use load::{LoadIds, LoadOptions, LoadReport, RawAttribute, RawDatom, load_onto};
+pub(crate) use load::{Loader, Transactions};
 pub(crate) use record::TxRecord;
 
 use std::sync::Arc;
@@ -117,7 +120,7 @@ pub(crate) fn transact(db: &Db, data: TxData, now: i64) -> Result<Transacted> {
 
     let declared = declare::declare(context, &ops)?;
     let expanded = expand::expand(context, declared, meta, ops)?;
-    let expand::Expanded { mut facts, temps, max_named, schema: worked, mut interned } = expanded;
+    let expand::Expanded { mut facts, temps, max_named, schema: worked, interned } = expanded;
     let bindings = upsert::upsert(context, &worked, &facts, &temps)?;
     let allocated = allocate::allocate(context, &bindings, temps.names.len(), max_named, &mut facts)?;
     let instant = set_instant(context, &mut facts, now)?;
@@ -137,16 +140,37 @@ pub(crate) fn transact(db: &Db, data: TxData, now: i64) -> Result<Transacted> {
     }
     unique::check(context, &worked, &facts, &sole, &changes)?;
 
-    let tx_data = changes.iter().map(|change| datom(change, t)).collect();
-    let (opened, closed) = part(changes);
-    let schema = declare::derive(snapshot, &mut interned, &opened, &closed)?;
-    let changes = Changes { t, instant, opened, closed, schema, max_eid: allocated.max_eid };
-    let after = snapshot.apply(&changes)?;
-    declare::check(snapshot, &worked, &after, &changes.opened)?;
-
     let named = temps.names.into_iter().zip(allocated.ids);
     let mut tempids: Vec<_> = named.filter_map(|(name, id)| Some((name?, EntityId(id)))).collect();
     tempids.push((TempId::CurrentTx, t));
+    conclude(db, &worked, changes, Conclusion { t, instant, max_eid: allocated.max_eid, interned, tempids, tx_meta })
+}
+
+/// What is known of a transaction beside its changes.
+struct Conclusion {
+    t: EntityId,
+    instant: i64,
+    max_eid: EntityId,
+    interned: Vec<(Keyword, AttrId)>,
+    tempids: Vec<(TempId, EntityId)>,
+    tx_meta: Vec<(Keyword, Value)>,
+}
+
+/// The last stage: the schema and the database that the changes lead to, both checked.
+fn conclude(
+    db: &Db,
+    worked: &crate::schema::Schema,
+    changes: Vec<apply::Change>,
+    conclusion: Conclusion,
+) -> Result<Transacted> {
+    let snapshot = &**db.snapshot();
+    let Conclusion { t, instant, max_eid, mut interned, tempids, tx_meta } = conclusion;
+    let tx_data = changes.iter().map(|change| datom(change, t)).collect();
+    let (opened, closed) = part(changes);
+    let schema = declare::derive(snapshot, &mut interned, &opened, &closed)?;
+    let changes = Changes { t, instant, opened, closed, schema, max_eid };
+    let after = snapshot.apply(&changes)?;
+    declare::check(snapshot, worked, &after, &changes.opened)?;
     let db_after = Db::new(Arc::new(after));
     let report = TxReport { db_before: db.clone(), db_after, tx_data, tempids, tx_meta };
     Ok(Transacted { report, changes, interned })

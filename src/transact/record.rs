@@ -96,7 +96,8 @@ impl TxRecord {
     /// # Errors
     /// `Corrupt` for a record that no transaction on this snapshot made.
     pub fn changes(&self, before: &Snapshot) -> Result<Changes> {
-        let t = TX0.checked_add(self.head.t).filter(|t| *t == before.basis_t.0 + 1);
+        // Ids of transactions ascend; a load that keeps ids leaves gaps where its source had them.
+        let t = TX0.checked_add(self.head.t).filter(|t| *t > before.basis_t.0 && EntityId(*t).is_transaction());
         let t = t.ok_or_else(|| damaged("it does not follow the last transaction"))?;
         let rows = |columns: &Columns| (0..columns.len()).map(|i| columns.row(i)).collect::<Vec<Row>>();
         let (opened, closed) = (rows(&self.opened), rows(&self.closed));
