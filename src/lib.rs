@@ -26,8 +26,8 @@
 //! A [`Connection`] makes transactions and gives the current [`Db`]; a `Db` is a value that never changes, and all reading
 //! is done on it: [`q`], [`pull`](pull()), [`Db::entity`], [`Db::datoms`], and the views [`Db::as_of`], [`Db::since`],
 //! [`Db::history`] and [`Db::filter`]. A [`Config`] says where a database is kept and how. Own storage backends
-//! ([`store::Backend`], [`BackendKind`]), index kinds ([`index::IndexKind`]) and query functions ([`Function`]) are
-//! registered in a [`Registry`].
+//! ([`store::Backend`], [`BackendKind`]), index kinds ([`index::IndexKind`]), functions of queries ([`Function`]) and of
+//! transactions ([`TxFunction`]), and predicates of schemas are registered in a [`Registry`].
 
 mod commit;
 mod config;
@@ -38,6 +38,7 @@ pub mod documents;
 pub mod edn;
 mod error;
 pub mod index;
+mod library;
 mod log;
 mod migrate;
 pub mod pull;
@@ -73,8 +74,8 @@ pub use schema::{
     Attribute, Cardinality, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin,
 };
 pub use transact::{
-    EntityMap, Given, IntoTxData, LoadIds, LoadOptions, LoadReport, Op, RawAttribute, RawDatom, Subject, TempId,
-    TxData, TxReport, load_onto, with,
+    Callee, EntityMap, Given, IntoTxData, LoadIds, LoadOptions, LoadReport, Op, RawAttribute, RawDatom, Subject,
+    TempId, TxData, TxFunction, TxReport, load_onto, with,
 };
 
 #[cfg(any(test, feature = "testing"))]

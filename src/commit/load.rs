@@ -105,6 +105,7 @@ fn restore(
         max_eid: EntityId(commit.max_eid),
         last_instant: commit.last_instant,
         indexes: [open(eavt)?, open(aevt)?, open(avet)?, open(history_eavt)?, open(history_aevt)?, open(history_avet)?],
+        library: Arc::default(),
     })
 }
 

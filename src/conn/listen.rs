@@ -24,24 +24,34 @@ pub(super) struct Listeners {
 }
 
 thread_local! {
-    /// Whether this thread runs a listener, or reads datoms to load: the writer waits for it, so it must not wait for the
-    /// writer.
-    static BUSY: Cell<bool> = const { Cell::new(false) };
+    /// What of the user's this thread runs while the writer waits for it: it must not wait for the writer.
+    static RUNNING: Cell<Option<Running>> = const { Cell::new(None) };
 }
 
-/// Marks this thread as one that the writer waits for until it is dropped, also when what it runs panics.
-pub(super) struct Busy;
+/// Code of users that the writer waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Running {
+    Listener,
+    /// What gives the datoms of a load.
+    Load,
+    /// Transaction functions and predicates.
+    Function,
+}
 
-impl Busy {
-    pub fn begin() -> Busy {
-        BUSY.set(true);
-        Busy
+/// Marks this thread as running users' code until it is dropped, also when that panics.
+pub(super) struct Marked {
+    before: Option<Running>,
+}
+
+impl Running {
+    pub fn begin(self) -> Marked {
+        Marked { before: RUNNING.replace(Some(self)) }
     }
 }
 
-impl Drop for Busy {
+impl Drop for Marked {
     fn drop(&mut self) {
-        BUSY.set(false);
+        RUNNING.set(self.before);
     }
 }
 
@@ -67,7 +77,7 @@ impl Listeners {
         if listeners.is_empty() {
             return;
         }
-        let _busy = Busy::begin();
+        let _running = Running::Listener.begin();
         for report in reports {
             for listener in &listeners {
                 let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| listener(report)));
@@ -79,13 +89,29 @@ impl Listeners {
     }
 }
 
+/// Whether this thread may wait for the writer.
+///
 /// # Errors
-/// `Argument`, code `:transact/in-listener`, on a thread that runs a listener, or reads the datoms of a load.
-pub(super) fn check_not_listening() -> Result<()> {
-    if !BUSY.get() {
+/// `Closed`: code `:transact/in-listener` on a thread that runs a listener or reads the datoms of a load; as
+/// [`check_not_in_function`].
+pub(super) fn check_may_wait() -> Result<()> {
+    if matches!(RUNNING.get(), Some(Running::Listener | Running::Load)) {
+        let message = "a blocking call to the writer was made inside a listener or the datoms of a load, which the \
+                       writer waits for; use the call's async twin, or make it on another thread";
+        return Err(Error::new(ErrorKind::Closed, "transact/in-listener", message));
+    }
+    check_not_in_function()
+}
+
+/// Whether this thread may ask the writer for something.
+///
+/// # Errors
+/// `Closed`, code `:transact/in-function`, on a thread that runs a transaction function or a predicate.
+pub(super) fn check_not_in_function() -> Result<()> {
+    if RUNNING.get() != Some(Running::Function) {
         return Ok(());
     }
-    let message = "a blocking call to the writer was made inside a listener or the datoms of a load, which the writer waits for; \
-                   use the call's async twin, or make it on another thread";
-    Err(Error::new(ErrorKind::Closed, "transact/in-listener", message))
+    let message = "a call to the writer was made inside a transaction function or a predicate, which the writer waits \
+                   for; what the function gives is transacted, and the database to read is its argument";
+    Err(Error::new(ErrorKind::Closed, "transact/in-function", message))
 }

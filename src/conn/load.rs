@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Connection;
-use super::listen::{Busy, check_not_listening};
+use super::listen::{Running, check_may_wait};
 use super::writer::{Pending, Writer};
 use crate::db::Db;
 use crate::error::Result;
@@ -55,7 +55,7 @@ impl Connection {
         datoms: impl IntoIterator<Item = Result<RawDatom>>,
         options: &LoadOptions,
     ) -> Result<LoadReport> {
-        check_not_listening()?;
+        check_may_wait()?;
         let span = tracing::debug_span!("load", branch = %self.shared.branch);
         let _entered = span.enter();
         let writer = self.writer()?;
@@ -88,7 +88,7 @@ impl Batch {
         while self.datoms < BATCH_DATOMS && self.pending.len() < BATCH_TRANSACTIONS {
             // The source is foreign code; the writer's locks are held.
             let said = {
-                let _busy = Busy::begin();
+                let _running = Running::Load.begin();
                 transactions.next().transpose()?
             };
             let Some(said) = said else { return Ok(false) };

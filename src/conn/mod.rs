@@ -29,7 +29,7 @@ use crate::log::LogReader;
 use crate::registry::Pool;
 use crate::store::BoxFuture;
 use crate::transact::{IntoTxData, TxReport};
-use listen::{Listeners, check_not_listening};
+use listen::{Listeners, check_may_wait, check_not_in_function};
 use writer::Writer;
 
 /// A connection to a branch of a database.
@@ -88,21 +88,22 @@ impl Connection {
     /// `Transact` or `Syntax` when the tx-data breaks a rule: nothing was written. `Fenced` when another writer took
     /// over, `Storage` when the log could not be written: the writer stops; the transaction is not visible here, and
     /// whether it is in the log shows when the database is opened again. `Closed` after release, after such an error, on
-    /// a read-only connection, and inside a listener.
+    /// a read-only connection, inside a listener, and inside a transaction function or predicate.
     pub fn transact(&self, tx_data: impl IntoTxData) -> Result<Arc<TxReport>> {
-        check_not_listening()?;
+        check_may_wait()?;
         let span = tracing::debug_span!("transact", branch = %self.shared.branch);
         let _entered = span.enter();
         self.writer()?.transact(tx_data.into_tx_data()?)
     }
 
     /// [`transact`](Self::transact) as a future, for any executor. At most `:queue-size` of them are on their way; the
-    /// next wait their turn. Dropping the future does not take the transaction back.
+    /// next wait their turn. Dropping the future does not take the transaction back. A listener may call this, but a
+    /// transaction function may not.
     ///
     /// # Errors
     /// As there.
     pub fn transact_async(&self, tx_data: impl IntoTxData) -> BoxFuture<'static, Result<Arc<TxReport>>> {
-        let data = tx_data.into_tx_data();
+        let data = check_not_in_function().and_then(|()| tx_data.into_tx_data());
         let this = self.clone();
         Box::pin(async move {
             let data = data?;
@@ -156,7 +157,7 @@ impl Connection {
     /// # Errors
     /// Those of the store; the writer stops then.
     pub fn flush(&self) -> Result<()> {
-        check_not_listening()?;
+        check_may_wait()?;
         self.writer()?.flush_now()
     }
 
@@ -165,8 +166,9 @@ impl Connection {
     /// # Errors
     /// As there.
     pub fn flush_async(&self) -> BoxFuture<'static, Result<()>> {
+        let allowed = check_not_in_function();
         let this = self.clone();
-        self.shared.pool.run(move || this.flush())
+        self.shared.pool.run(move || allowed.and_then(|()| this.flush()))
     }
 
     /// The transactions after `after` up to `to` (`None`: up to the last that [`db`](Self::db) contains), oldest first,
@@ -192,7 +194,7 @@ impl Connection {
     /// # Errors
     /// Those of the flush. The connection is released all the same; what was acknowledged is in the log.
     pub fn release(&self) -> Result<()> {
-        check_not_listening()?;
+        check_may_wait()?;
         let mut closed = Ok(());
         (self.shared.leave)(&mut || {
             let before = self.shared.users.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
@@ -214,7 +216,7 @@ impl Connection {
     /// As there.
     pub fn release_async(&self) -> BoxFuture<'static, Result<()>> {
         // Asked here too: the pool's thread does not know that a listener calls.
-        let allowed = check_not_listening();
+        let allowed = check_may_wait();
         let this = self.clone();
         match allowed {
             Ok(()) => self.shared.pool.run(move || this.release()),

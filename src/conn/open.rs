@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::follow::Follower;
-use super::listen::{Listeners, check_not_listening};
+use super::listen::{Listeners, check_may_wait};
 use super::writer::{Clock, Durable, Writer};
 use super::{Connection, Role, Shared};
 use crate::commit::{self, Provenance, StoredNodes};
@@ -57,7 +57,7 @@ pub fn create_database_async(config: &Config) -> BoxFuture<'static, Result<()>> 
 /// # Errors
 /// `Existence`, code `:db-does-not-exist`; `Fenced`, code `:store/locked`, naming the process that writes already;
 /// `Config` when the config contradicts what the database was created with; `Corrupt` for damage; `Closed` inside a
-/// listener.
+/// listener, a transaction function or a predicate.
 pub fn connect(config: &Config) -> Result<Connection> {
     connect_in(Registry::standard(), config)
 }
@@ -139,7 +139,8 @@ fn initial_db(registry: &Registry, config: &Config) -> Result<(Db, Option<Transa
         flexibility: config.flexibility(),
         attribute_refs: config.has_attribute_refs(),
     };
-    let empty = Snapshot::empty(settings, kind.as_ref(), &config.index_settings(), &nodes)?;
+    let mut empty = Snapshot::empty(settings, kind.as_ref(), &config.index_settings(), &nodes)?;
+    empty.library = registry.library(&config)?;
     let db = Db::new(Arc::new(empty));
     let Some(initial) = initial else { return Ok((db, None)) };
     let made = initial.into_tx_data().and_then(|data| transact(&db, data, system_clock()));
@@ -165,8 +166,8 @@ fn create_in(registry: &Registry, config: &Config, store: &Store, db: Db, initia
 /// # Errors
 /// As there.
 pub fn connect_in(registry: &Registry, config: &Config) -> Result<Connection> {
-    // It waits for a release, which waits for listeners.
-    check_not_listening()?;
+    // It waits for a release, which waits for listeners and functions.
+    check_may_wait()?;
     let config = registry.complete(config)?;
     let span = tracing::debug_span!("connect", branch = %config.branch_name(), read_only = config.is_read_only());
     let _entered = span.enter();
@@ -229,7 +230,8 @@ fn open_stored(
     let capacity = usize::try_from(config.node_cache_bytes()).unwrap_or(usize::MAX);
     let nodes = Arc::new(StoredNodes::new(store.clone(), capacity));
     let source: Arc<dyn NodeSource> = Arc::clone(&nodes) as _;
-    let loaded = commit::load(&store, branch, config.is_read_only(), &|keyword| registry.index(keyword), &source)?;
+    let mut loaded = commit::load(&store, branch, config.is_read_only(), &|keyword| registry.index(keyword), &source)?;
+    loaded.snapshot.library = registry.library(config)?;
     let stored = Config::from_edn(&loaded.provenance.config).map_err(|e| e.context("the stored config"))?;
     config.matching(&stored)?;
     if loaded.tail == Tail::Dropped {

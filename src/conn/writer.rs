@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::listen::Listeners;
+use super::listen::{Listeners, Running};
 use crate::commit::{self, Head, Moment, Provenance, StoredNodes};
 use crate::db::Db;
 use crate::edn::Keyword;
@@ -106,7 +106,10 @@ impl Writer {
     fn apply(&self, data: TxData) -> Result<(u64, Arc<TxReport>)> {
         self.check_working()?;
         let mut applied = self.applied.lock();
-        let outcome = transact(&applied.db, data, (self.clock)())?;
+        let outcome = {
+            let _running = Running::Function.begin();
+            transact(&applied.db, data, (self.clock)())?
+        };
         let transaction = if self.stored {
             Some(Transaction { t: outcome.report.db_after.basis_t().0, bytes: outcome.record().encode()? })
         } else {

@@ -9,6 +9,7 @@ use crate::datom::{AttrId, Columns, Cut, EntityId, Key, OPEN, Order, Row, TX0, V
 use crate::edn::Form;
 use crate::error::Result;
 use crate::index::{Direction, Edit, Edits, Index, IndexKind, NodeSource};
+use crate::library::Library;
 use crate::schema::{Attribute, Schema, SchemaFlexibility, ValueType};
 
 /// What is fixed when a database is created.
@@ -35,6 +36,8 @@ pub(crate) struct Snapshot {
     pub last_instant: i64,
     /// One for each order, in the sequence of [`Order::ALL`].
     pub indexes: [Arc<dyn Index>; 6],
+    /// What transactions and queries can call. Not stored: it is that of the registry.
+    pub library: Arc<Library>,
 }
 
 /// What one transaction does to a snapshot.
@@ -78,6 +81,7 @@ impl Snapshot {
                 empty(history_aevt)?,
                 empty(history_avet)?,
             ],
+            library: Arc::default(),
         })
     }
 

@@ -26,7 +26,6 @@ use crate::datom::Value;
 use crate::db::{Db, EntityRef};
 use crate::edn;
 use crate::error::{Error, Result};
-use crate::query::standard_functions;
 use crate::schema::SchemaFlexibility;
 
 /// Pulls one entity with a pattern in EDN. The result is a map with the keys of the pattern, [`Value::Nil`] when nothing
@@ -48,7 +47,7 @@ use crate::schema::SchemaFlexibility;
 /// unique and for a history database, `Limit` for a tree that is too deep or too large, and those of reading the store.
 pub fn pull(db: &Db, pattern: &str, entity: impl Into<EntityRef>) -> Result<Value> {
     let form = edn::read(pattern)?;
-    let functions = standard_functions();
+    let functions = db.snapshot().library.tables().functions;
     let pattern = parse_at(&form, db, &|name| functions.xform(name)).map_err(|misplaced| {
         let (error, span) = *misplaced;
         error.at(span, pattern)

@@ -6,18 +6,18 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
-use std::fmt;
 use std::sync::Arc;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 use num_bigint::BigInt;
 
 use crate::datom::{Value, ValueKind, ValueRef};
 use crate::edn::Symbol;
 use crate::error::{Error, ErrorKind, Result};
+use crate::library::Named;
 
 use super::builtin::math::{Number, Operation, Random, apply};
-use super::builtin::{nearest, shown};
+use super::builtin::shown;
 
 /// An aggregate: makes a [`State`] for each group.
 pub trait Aggregate: Send + Sync {
@@ -53,8 +53,8 @@ pub trait State: Send {
 }
 
 /// The aggregates that a find can name. A value: cheap to clone, never changed.
-#[derive(Clone)]
-pub struct Aggregates(Arc<HashMap<Symbol, Arc<dyn Aggregate>>>);
+#[derive(Clone, Debug)]
+pub struct Aggregates(Named<Arc<dyn Aggregate>>);
 
 impl Aggregates {
     /// The built-in aggregates.
@@ -63,45 +63,34 @@ impl Aggregates {
             let aggregate: Arc<dyn Aggregate> = Arc::new(*builtin);
             (Symbol::new(builtin.name), aggregate)
         });
-        Aggregates(Arc::new(table.collect()))
+        Aggregates(table.collect())
     }
 
     /// These aggregates and one more, which takes the place of one with the same name.
     #[must_use]
     pub fn with(&self, name: Symbol, aggregate: impl Aggregate + 'static) -> Aggregates {
-        let mut table = HashMap::clone(&self.0);
-        table.insert(name, Arc::new(aggregate));
-        Aggregates(Arc::new(table))
+        Aggregates(self.0.with(name, Arc::new(aggregate)))
     }
 
     /// The aggregate of that name; `clojure.core/count` is `count`.
     pub fn get(&self, name: Symbol) -> Option<&Arc<dyn Aggregate>> {
-        let bare = || (name.namespace() == Some("clojure.core")).then(|| Symbol::new(name.name()));
-        self.0.get(&name).or_else(|| self.0.get(&bare()?))
+        self.0.get(name)
     }
 
     /// The known name that is nearest to an unknown one, for "did you mean".
     pub fn nearest(&self, name: Symbol) -> Option<Symbol> {
-        nearest(name, self.0.keys())
+        self.0.nearest(name)
     }
 
     /// All names, sorted.
     pub fn names(&self) -> Vec<Symbol> {
-        let mut names: Vec<Symbol> = self.0.keys().copied().collect();
-        names.sort_unstable();
-        names
+        self.0.names()
     }
 }
 
 impl Default for Aggregates {
     fn default() -> Self {
         Aggregates::standard()
-    }
-}
-
-impl fmt::Debug for Aggregates {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.names()).finish()
     }
 }
 

@@ -23,15 +23,10 @@ use crate::datom::Value;
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The tables that a query uses when its options name none.
+/// The tables of a query without a database, when its options name none.
 fn standard() -> &'static (Functions, Aggregates) {
     static STANDARD: OnceLock<(Functions, Aggregates)> = OnceLock::new();
     STANDARD.get_or_init(|| (Functions::standard(), Aggregates::standard()))
-}
-
-/// The functions that queries and pull patterns call where nothing else is said.
-pub(crate) fn standard_functions() -> &'static Functions {
-    &standard().0
 }
 
 fn functions(options: &QueryOptions) -> &Functions {
@@ -89,6 +84,7 @@ pub(super) fn all_inputs<'i>(query: &Query, given: &'i [Input]) -> Result<Cow<'i
 /// Answers a query that is nested in `depth` others.
 pub(super) fn evaluate(query: &Query, given: &[Input], options: &QueryOptions, depth: usize) -> Result<Output> {
     let inputs = all_inputs(query, given)?;
+    let options = &*options.for_inputs(&inputs);
     let program = analyzed(query, &inputs, options)?;
     if !query.ast.stats {
         return evaluate_program(&program, &inputs, options, depth, None);
@@ -226,6 +222,7 @@ pub(super) fn warnings(planner: &Planner<'_>) -> Vec<String> {
 /// The plan of a query, which is not run.
 pub(super) fn explain(query: &Query, given: &[Input], options: &QueryOptions) -> Result<Explanation> {
     let inputs = all_inputs(query, given)?;
+    let options = &*options.for_inputs(&inputs);
     let program = analyzed(query, &inputs, options)?;
     let options = said(&program, options);
     let mut heap = Heap::default();

@@ -155,6 +155,7 @@ pub fn explain_analyze(
     let query: Query = query.into_query()?;
     let given = inputs.into_inputs();
     let inputs = evaluate::all_inputs(&query, &given)?;
+    let options = &*options.for_inputs(&inputs);
     let program = evaluate::analyzed(&query, &inputs, options)?;
     evaluate::evaluate_told(&program, &inputs, options, 0)
 }

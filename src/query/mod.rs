@@ -23,7 +23,6 @@ mod strict;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use evaluate::standard_functions;
 pub use explain::{Explanation, explain, explain_analyze};
 pub use input::{Input, IntoInputs, IntoQuery};
 pub use options::QueryOptions;

@@ -1,12 +1,15 @@
 //! Bounds on what a query may take, and the functions it may call.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::aggregate::Aggregates;
 use super::builtin::Functions;
+use super::input::Input;
 use super::page::Cursor;
+use crate::db::Db;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How a query is run: budgets, cancellation, and the functions it can call.
@@ -28,9 +31,10 @@ pub struct QueryOptions {
     pub strict: bool,
     /// Where the page before this one ended, as `:after` in the query, which it outranks.
     pub after: Option<Cursor>,
-    /// The functions and predicates that can be called; the built-in ones when `None`.
+    /// The functions and predicates that can be called; when `None`, those of the first database's registry, without a
+    /// database the built-in ones.
     pub functions: Option<Functions>,
-    /// The aggregates that can be called; the built-in ones when `None`.
+    /// The aggregates that can be called; when `None`, as for `functions`.
     pub aggregates: Option<Aggregates>,
 }
 
@@ -48,6 +52,27 @@ impl std::fmt::Debug for QueryOptions {
 }
 
 impl QueryOptions {
+    /// Options to call what is registered where `db` was opened: what queries that are given `db` do anyway, and those
+    /// need that are prepared for it.
+    pub fn of(db: &Db) -> QueryOptions {
+        let tables = db.snapshot().library.tables();
+        let (functions, aggregates) = (Some(tables.functions), Some(tables.aggregates));
+        QueryOptions { functions, aggregates, ..QueryOptions::default() }
+    }
+
+    /// The options with what can be called where the first database of the inputs was opened.
+    pub(super) fn for_inputs(&self, inputs: &[Input]) -> Cow<'_, QueryOptions> {
+        let db = inputs.iter().find_map(|input| if let Input::Db(db) = input { Some(db) } else { None });
+        let Some(db) = db.filter(|_| self.functions.is_none() || self.aggregates.is_none()) else {
+            return Cow::Borrowed(self);
+        };
+        let mut options = self.clone();
+        let QueryOptions { functions, aggregates, .. } = QueryOptions::of(db);
+        options.functions = options.functions.or(functions);
+        options.aggregates = options.aggregates.or(aggregates);
+        Cow::Owned(options)
+    }
+
     /// The options with what the query itself says of time and pages.
     pub(super) fn with_said(&self, timeout: Option<Duration>, after: Option<&Cursor>) -> QueryOptions {
         let said = timeout.and_then(|timeout| Instant::now().checked_add(timeout));

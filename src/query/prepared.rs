@@ -23,7 +23,7 @@ pub struct Prepared {
     samples: Arc<Samples>,
 }
 
-/// Prepares a query.
+/// Prepares a query of built-in functions; [`prepare_with`] knows others.
 ///
 /// ```
 /// use treering::{prepare, Value};
@@ -39,7 +39,8 @@ pub fn prepare(query: impl IntoQuery) -> Result<Prepared> {
     prepare_with(query, &QueryOptions::default())
 }
 
-/// Prepares a query that calls functions and aggregates of `options`.
+/// Prepares a query that calls functions and aggregates of `options`; with [`QueryOptions::of`] those that are registered
+/// where a database was opened.
 ///
 /// # Errors
 /// As [`prepare`].
@@ -70,6 +71,7 @@ impl Prepared {
         match &self.program {
             Some(program) => {
                 let inputs = all_inputs(&self.query, &inputs)?;
+                let options = &*options.for_inputs(&inputs);
                 evaluate_program(program, &inputs, options, 0, Some(&self.samples))
             }
             None => evaluate(&self.query, &inputs, options, 0),

@@ -1,9 +1,10 @@
-//! Keywords to what they name: storage backends, index kinds, and the stores that are open.
+//! Names to what they name: storage backends, index kinds, functions, and the stores that are open.
 //!
 //! [`Registry::standard`] is the one default of the process; tests and embedders that want their own make one with
 //! [`Registry::new`].
 
 mod backends;
+mod functions;
 mod memory;
 mod open;
 mod pool;
@@ -24,6 +25,7 @@ use crate::config::{Config, StoreConfig, did_you_mean};
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{HitchhikerTree, IndexKind, PersistentSet};
+use crate::library::Library;
 use crate::store::{Backend, BoxFuture, Bridge, Store, wait};
 
 /// What a connection wants of a store.
@@ -91,7 +93,8 @@ pub trait BackendKind: Send + Sync + Debug {
     }
 }
 
-/// The backends and index kinds that configs can name, and what is open.
+/// The backends and index kinds that configs can name, the functions that transactions and queries can call, and what is
+/// open.
 ///
 /// ```
 /// use treering::{Config, Registry};
@@ -110,6 +113,7 @@ pub struct Registry {
     open: Arc<Shared>,
     memory: MemoryDatabases,
     pool: Arc<Pool>,
+    library: Library,
 }
 
 static STANDARD: LazyLock<Registry> = LazyLock::new(Registry::with_builtins);
@@ -297,6 +301,14 @@ impl Registry {
     /// The threads for the async twins of blocking calls.
     pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.pool
+    }
+
+    /// What the database of `config` can call by name.
+    ///
+    /// # Errors
+    /// Those of [`identity`](Self::identity).
+    pub(crate) fn library(&self, config: &Config) -> Result<Arc<Library>> {
+        Ok(Arc::new(self.library.of_store(&self.identity(config)?)))
     }
 
     fn kind_of(&self, config: &Config) -> Result<(Arc<dyn BackendKind>, StoreConfig)> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Attribute, Cardinality, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin};
 use crate::datom::{AttrId, Value};
-use crate::edn::Keyword;
+use crate::edn::{Keyword, Symbol};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The attributes that make an entity with an ident an attribute itself.
@@ -87,6 +87,7 @@ pub(crate) fn define(
             (builtin::IS_COMPONENT, Value::Bool(b)) => attribute.component = *b,
             (builtin::MAX_LENGTH, Value::Long(n)) => attribute.max_length = Some(max_length(ident, *n)?),
             (builtin::ATTR_PREDS, Value::Symbol(s)) => attribute.preds.push(*s),
+            (builtin::ATTR_PREDS, Value::Keyword(k)) => attribute.preds.push(Symbol::new(k.as_str())),
             (builtin::TUPLE_TYPE, Value::Keyword(k)) => {
                 attribute.tuple = Some(TupleShape::Homogeneous(value_type(ident, *k)?));
             }

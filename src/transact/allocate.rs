@@ -43,14 +43,21 @@ pub(super) fn allocate(
         };
         ids.push(id);
     }
-    let settle = |place: u64| if place & TEMP == 0 { place } else { ids[(place & !TEMP) as usize] };
+    let allocated = Allocated { ids, max_eid };
     if temps > 0 {
         for fact in facts {
-            fact.e = settle(fact.e);
+            fact.e = allocated.settle(fact.e);
             if let Value::Ref(target) = &mut fact.v {
-                target.0 = settle(target.0);
+                target.0 = allocated.settle(target.0);
             }
         }
     }
-    Ok(Allocated { ids, max_eid })
+    Ok(allocated)
+}
+
+impl Allocated {
+    /// The id of a tempid; an id is itself.
+    pub fn settle(&self, place: u64) -> u64 {
+        if place & TEMP == 0 { place } else { self.ids[(place & !TEMP) as usize] }
+    }
 }

@@ -83,6 +83,10 @@ fn drafts<'a>(schema: &Schema, ops: &'a [Op]) -> Vec<Draft<'a>> {
                 Given::Value(Value::Tuple(all) | Value::Set(all)) if a == builtin::ATTR_PREDS => {
                     drafts[place].datoms.extend(all.iter().map(|v| (a, v.clone())));
                 }
+                Given::Many(all) if a == builtin::ATTR_PREDS => {
+                    let values = all.iter().filter_map(|one| if let Given::Value(v) = one { Some(v) } else { None });
+                    drafts[place].datoms.extend(values.map(|v| (a, v.clone())));
+                }
                 Given::Value(v) => drafts[place].datoms.push((a, v.clone())),
                 _ => {}
             }

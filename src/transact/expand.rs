@@ -7,15 +7,21 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::datom::{AttrId, EntityId, Value};
 use crate::db::EntityRef;
-use crate::edn::Keyword;
+use crate::edn::{Keyword, Symbol};
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::{Attribute, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin, change};
+use crate::schema::{
+    Attribute, Cardinality, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin, change,
+};
 
 use super::check::{convert, mismatch};
 use super::declare::Declared;
 use super::fact::{Context, Fact, META, TEMP, Temps, What};
 use super::input::{EntityMap, Given, Op, Subject, TempId};
+use super::predicates::{ENSURE, Ensure};
 use super::read::MAX_DEPTH;
+
+/// Attributes whose values name functions.
+const NAMING: [AttrId; 3] = [builtin::FN, builtin::ATTR_PREDS, builtin::ENTITY_PREDS];
 
 /// What the stage leaves.
 pub(super) struct Expanded {
@@ -26,6 +32,8 @@ pub(super) struct Expanded {
     /// The schema with the attributes that the transaction brings.
     pub schema: Arc<Schema>,
     pub interned: Vec<(Keyword, AttrId)>,
+    /// What `:db/ensure` asks for.
+    pub ensures: Vec<Ensure>,
 }
 
 pub(super) struct Expander<'a> {
@@ -34,6 +42,8 @@ pub(super) struct Expander<'a> {
     /// Idents that the tx-data asserts, and the places of those it also uses before they are.
     pub idents: HashSet<Keyword>,
     pub named_by_ident: HashMap<Keyword, u64>,
+    /// `:db/ensure`, as if it were an attribute.
+    ensure: Arc<Attribute>,
     /// The operation at hand.
     pub op: u32,
 }
@@ -51,8 +61,13 @@ pub(super) fn expand(context: Context<'_>, declared: Declared, meta: EntityMap, 
         map: false,
     });
     let Declared { schema, interned, idents } = declared;
-    let out = Expanded { facts, temps: Temps::default(), max_named: 0, schema, interned };
-    let mut expander = Expander { context, out, idents, named_by_ident: HashMap::new(), op: META };
+    let out = Expanded { facts, temps: Temps::default(), max_named: 0, schema, interned, ensures: Vec::new() };
+    let ensure = Arc::new(Attribute {
+        value_type: Some(ValueType::Ref),
+        cardinality: Cardinality::Many,
+        ..Attribute::undeclared(ENSURE, Keyword::new("db/ensure"))
+    });
+    let mut expander = Expander { context, out, idents, named_by_ident: HashMap::new(), ensure, op: META };
     let t = context.t;
     for (a, given) in meta.attributes {
         expander.assert(t, a, given, META, true, 0).map_err(|error| context.locate(META, error))?;
@@ -88,6 +103,8 @@ impl Expander<'_> {
                 self.push(e, &attribute, new, n, What::Cas(Box::new(old)));
                 Ok(())
             }
+            // All calls were made before.
+            Op::Call { .. } => Ok(()),
         }
     }
 
@@ -115,7 +132,7 @@ impl Expander<'_> {
                 self.out.facts.push(Fact { e, a: AttrId(0), op: n, v, what, identity: false, map: false });
                 Ok(())
             }
-            Op::Entity(_) | Op::Add { .. } | Op::Cas { .. } => Ok(()),
+            Op::Entity(_) | Op::Add { .. } | Op::Cas { .. } | Op::Call { .. } => Ok(()),
         }
     }
 
@@ -188,6 +205,10 @@ impl Expander<'_> {
     /// The value that is given, as the attribute keeps it; a tempid stands for its entity.
     fn value(&mut self, attribute: &Attribute, given: Given) -> Result<Value> {
         match given {
+            // Functions are named by symbols and, where tx-data has no others, by keywords.
+            Given::Value(Value::Keyword(name)) if NAMING.contains(&attribute.id) => {
+                Ok(Value::Symbol(Symbol::new(name.as_str())))
+            }
             Given::Value(value) if attribute.is_ref() => self.target(attribute, value),
             Given::Value(value) => convert(attribute, value),
             Given::Entity(subject) if attribute.is_ref() => Ok(Value::Ref(EntityId(self.subject(&subject)?))),
@@ -234,6 +255,9 @@ impl Expander<'_> {
     fn attribute(&mut self, ident: Keyword) -> Result<Arc<Attribute>> {
         if let Some(known) = self.out.schema.attribute(ident) {
             return Ok(Arc::clone(known));
+        }
+        if ident == self.ensure.ident {
+            return Ok(Arc::clone(&self.ensure));
         }
         if self.out.schema.flexibility() == SchemaFlexibility::Write {
             return Err(self.unknown(ident));
@@ -291,6 +315,10 @@ impl Expander<'_> {
     }
 
     fn push_add(&mut self, e: u64, attribute: &Attribute, v: Value, n: u32, map: bool) {
+        if let (ENSURE, Value::Ref(spec)) = (attribute.id, &v) {
+            self.out.ensures.push(Ensure { op: n, e, spec: spec.0 });
+            return;
+        }
         let identity = attribute.unique == Some(Unique::Identity);
         self.out.facts.push(Fact { e, a: attribute.id, op: n, v, what: What::Add, identity, map });
     }

@@ -99,15 +99,7 @@ impl Context<'_> {
         if op == META {
             return error.context(":tx-meta");
         }
-        let (number, span) = match self.source.places.get(op as usize) {
-            Some((number, span)) => (*number, Some(*span)),
-            None => (op, None),
-        };
-        let error = error.context(format_args!("operation {number} of the tx-data"));
-        match (span, &self.source.text) {
-            (Some(span), Some(text)) => error.at(span, text),
-            _ => error,
-        }
+        self.source.locate(op, error)
     }
 
     /// Whether the entity has no facts before the transaction.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::datom::{EntityId, Value};
 use crate::db::EntityRef;
-use crate::edn::{Form, Keyword, Span};
-use crate::error::Result;
+use crate::edn::{Form, Keyword, Span, Symbol};
+use crate::error::{Error, Result};
 
+use super::function::Callee;
 use super::read;
 
 /// A name that stands for an entity inside one transaction.
@@ -245,6 +246,20 @@ pub enum Op {
         /// The value to assert.
         new: Given,
     },
+    /// `[:db.fn/call f & args]`, `[f & args]`: what the function makes of the database before the transaction.
+    Call {
+        /// The function.
+        function: Callee,
+        /// What it is called with.
+        args: Vec<Value>,
+    },
+}
+
+impl Op {
+    /// The call of a function: a name is one of the registry, a keyword the ident of an installed function.
+    pub fn call<V: Into<Value>>(function: impl Into<Callee>, args: impl IntoIterator<Item = V>) -> Op {
+        Op::Call { function: function.into(), args: args.into_iter().map(Into::into).collect() }
+    }
 }
 
 impl From<EntityMap> for Op {
@@ -262,12 +277,42 @@ pub struct TxData {
     pub(super) source: Source,
 }
 
-/// Where operations were read.
+/// Where operations come from.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Source {
     pub text: Option<Arc<str>>,
-    /// Number in the tx-data and place in the text of each operation; empty when the operations were built.
-    pub places: Vec<(u32, Span)>,
+    /// For each operation; empty where they stand as they were built.
+    pub places: Vec<Place>,
+}
+
+/// Where an operation comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// The number in the tx-data.
+    pub number: u32,
+    /// The place in the text.
+    pub span: Option<Span>,
+    /// The function that gave it.
+    pub function: Option<Symbol>,
+}
+
+impl Source {
+    pub fn place(&self, op: u32) -> Place {
+        self.places.get(op as usize).copied().unwrap_or(Place { number: op, span: None, function: None })
+    }
+
+    /// Says in an error which operation it is about.
+    pub fn locate(&self, op: u32, error: Error) -> Error {
+        let Place { number, span, function } = self.place(op);
+        let error = match function {
+            Some(function) => error.context(format_args!("operation {number} of the tx-data: in what {function} gave")),
+            None => error.context(format_args!("operation {number} of the tx-data")),
+        };
+        match (span, &self.text) {
+            (Some(span), Some(text)) => error.at(span, text),
+            _ => error,
+        }
+    }
 }
 
 impl TxData {
@@ -366,6 +411,13 @@ impl IntoTxData for &Form {
 impl IntoTxData for Form {
     fn into_tx_data(self) -> Result<TxData> {
         read::form(&self)
+    }
+}
+
+/// A vector or map that holds what a form would.
+impl IntoTxData for Value {
+    fn into_tx_data(self) -> Result<TxData> {
+        read::form(&self.to_form())
     }
 }
 

@@ -4,10 +4,12 @@
 //! algorithm.
 //!
 //! - `read`: forms become operations.
+//! - `call`: transaction functions give operations.
 //! - `declare`: attributes that the tx-data defines are known from the start.
 //! - `expand`: operations become facts, entity maps one for each value; `resolve`: idents and lookup refs become ids;
 //!   `check`: values become what their attribute keeps.
 //! - `upsert`: tempids find the entities that they mean; `allocate`: the others become new ids.
+//! - `predicates`: values and entities are as the schema wants them, in the words of registered functions.
 //! - `cascade`: retractions of entities become retractions of facts.
 //! - `apply`: facts become the rows that begin and end; `composite`: tuples follow their members; `unique` and
 //!   `declare` check what all that leads to.
@@ -17,14 +19,17 @@
 
 mod allocate;
 mod apply;
+mod call;
 mod cascade;
 mod check;
 mod composite;
 mod declare;
 mod expand;
 mod fact;
+mod function;
 mod input;
 mod load;
+mod predicates;
 mod probe;
 mod read;
 mod record;
@@ -35,6 +40,7 @@ mod upsert;
 #[cfg(test)]
 mod tests;
 
+pub use function::{Callee, TxFunction};
 pub use input::{EntityMap, Given, IntoTxData, Op, Subject, TempId, TxData};
 pub use load::{LoadIds, LoadOptions, LoadReport, RawAttribute, RawDatom, load_onto};
 pub(crate) use load::{Loader, Transactions};
@@ -115,14 +121,19 @@ pub(crate) fn transact(db: &Db, data: TxData, now: i64) -> Result<Transacted> {
     if !t.is_transaction() {
         return Err(Error::new(ErrorKind::Limit, "transact/entity-id", "all ids of transactions are given out"));
     }
-    let TxData { ops, meta, source } = data;
+    let tables = snapshot.library.tables();
+    let TxData { ops, meta, source } = call::call(db, &tables, data)?;
     let context = Context { snapshot, source: &source, t: t.0 };
 
     let declared = declare::declare(context, &ops)?;
     let expanded = expand::expand(context, declared, meta, ops)?;
-    let expand::Expanded { mut facts, temps, max_named, schema: worked, interned } = expanded;
+    let expand::Expanded { mut facts, temps, max_named, schema: worked, interned, mut ensures } = expanded;
     let bindings = upsert::upsert(context, &worked, &facts, &temps)?;
     let allocated = allocate::allocate(context, &bindings, temps.names.len(), max_named, &mut facts)?;
+    for ensure in &mut ensures {
+        (ensure.e, ensure.spec) = (allocated.settle(ensure.e), allocated.settle(ensure.spec));
+    }
+    predicates::check_values(context, &worked, &tables, &facts)?;
     let instant = set_instant(context, &mut facts, now)?;
     let tx_meta = tx_meta(&worked, &facts);
     let mut sole = bindings.sole;
@@ -138,12 +149,20 @@ pub(crate) fn transact(db: &Db, data: TxData, now: i64) -> Result<Transacted> {
         // A database without history keeps no transactions either.
         changes.retain(|change| facts[change.fact as usize].op != META);
     }
+    predicates::check_composites(context, &worked, &tables, &facts, &changes)?;
     unique::check(context, &worked, &facts, &sole, &changes)?;
 
     let named = temps.names.into_iter().zip(allocated.ids);
     let mut tempids: Vec<_> = named.filter_map(|(name, id)| Some((name?, EntityId(id)))).collect();
     tempids.push((TempId::CurrentTx, t));
-    conclude(db, &worked, changes, Conclusion { t, instant, max_eid: allocated.max_eid, interned, tempids, tx_meta })
+    let conclusion = Conclusion { t, instant, max_eid: allocated.max_eid, interned, tempids, tx_meta };
+    let made = conclude(db, &worked, changes, conclusion)?;
+    predicates::ensure(context, &tables, &made.report.db_after, &ensures)?;
+    if let Some(predicate) = snapshot.library.tx_predicate() {
+        let refused = |error| call::refused("transact/tx-pred", "the transaction predicate refuses".to_owned(), error);
+        predicate(&made.report).map_err(refused)?;
+    }
+    Ok(made)
 }
 
 /// What is known of a transaction beside its changes.

@@ -2,16 +2,36 @@
 
 use crate::datom::Value;
 use crate::db::EntityRef;
-use crate::edn::{self, Form, FormKind, Keyword};
+use crate::edn::{self, Form, FormKind, Keyword, Symbol};
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::{change, distance};
 
-use super::input::{EntityMap, Given, Op, Subject, TempId, TxData};
+use super::function::Callee;
+use super::input::{EntityMap, Given, Op, Place, Subject, TempId, TxData};
 
 /// Deepest nesting of entity maps.
 pub(super) const MAX_DEPTH: usize = 128;
 
-const KNOWN: &str = ":db/add, :db/retract, :db/retractAttribute, :db/retractEntity, :db/cas (the last three also with \
-                     the namespace db.fn)";
+/// The names of operations.
+const OPERATIONS: [&str; 9] = [
+    ":db/add",
+    ":db/retract",
+    ":db/retractAttribute",
+    ":db.fn/retractAttribute",
+    ":db/retractEntity",
+    ":db.fn/retractEntity",
+    ":db/cas",
+    ":db.fn/cas",
+    ":db.fn/call",
+];
+
+/// What to say of a name that is no operation.
+pub(super) fn unknown_operation(name: &str) -> String {
+    let near = OPERATIONS.iter().map(|known| (distance(name, known, 3), known)).filter(|(d, _)| *d <= 3).min();
+    let hint = near.map(|(_, known)| format!("; did you mean {known}?")).unwrap_or_default();
+    let list = OPERATIONS.join(", ");
+    format!("unknown operation {name}{hint} (known: {list}, entity maps and functions)")
+}
 
 pub(super) fn text(text: &str) -> Result<TxData> {
     let mut data = Reader { text: Some(text) }.tx_data(&edn::read(text)?)?;
@@ -42,7 +62,7 @@ impl Reader<'_> {
         for (i, item) in items.iter().enumerate().filter(|(_, item)| !item.is_nil()) {
             let op = self.op(item).map_err(|error| error.context(format_args!("operation {i} of the tx-data")))?;
             data.ops.push(op);
-            data.source.places.push((i as u32, item.span));
+            data.source.places.push(Place { number: i as u32, span: Some(item.span), function: None });
         }
         if let Some(meta) = meta {
             data.meta = self.entity(meta, 0).map_err(|error| error.context(":tx-meta"))?;
@@ -77,7 +97,11 @@ impl Reader<'_> {
                 format!("an operation is a map or a vector that begins with its name, got {}", form.kind_name());
             return Err(self.wrong(form, message));
         };
-        let name_text = name.as_keyword().map_or("", Keyword::as_str);
+        let name_text = match &name.kind {
+            FormKind::Keyword(name) => name.as_str(),
+            FormKind::Symbol(function) => return self.call(Callee::Registered(*function), arguments),
+            _ => "",
+        };
         match (name_text, arguments) {
             ("db/add", [e, a, v]) => Ok(Op::Add { e: self.subject(e)?, a: self.attribute(a)?, v: self.value(v)? }),
             ("db/retract", [e, a]) => Ok(Op::Retract { e: self.subject(e)?, a: self.attribute(a)?, v: None }),
@@ -92,6 +116,18 @@ impl Reader<'_> {
                 let old = if old.is_nil() { None } else { Some(self.value(old)?) };
                 Ok(Op::Cas { e: self.subject(e)?, a: self.attribute(a)?, old, new: self.value(new)? })
             }
+            ("db.fn/call", [function, arguments @ ..]) => {
+                let function = match &function.kind {
+                    FormKind::Symbol(name) => *name,
+                    FormKind::Keyword(name) => Symbol::new(name.as_str()),
+                    _ => {
+                        let message =
+                            format!("a function is named by a symbol or keyword, got {}", function.kind_name());
+                        return Err(self.wrong(function, message));
+                    }
+                };
+                self.call(Callee::Registered(function), arguments)
+            }
             (
                 "db/add"
                 | "db/retract"
@@ -100,11 +136,26 @@ impl Reader<'_> {
                 | "db/retractEntity"
                 | "db.fn/retractEntity"
                 | "db/cas"
-                | "db.fn/cas",
+                | "db.fn/cas"
+                | "db.fn/call",
                 _,
             ) => Err(self.wrong(form, format!("{name} does not take {} arguments", arguments.len()))),
-            _ => Err(self.wrong(form, format!("unknown operation {name}; known are {KNOWN}, and entity maps"))),
+            _ => match name.as_keyword() {
+                Some(ident) if !change::is_reserved(ident) => self.call(Callee::Installed(ident), arguments),
+                _ => Err(self.wrong(name, unknown_operation(&name.to_string()))),
+            },
         }
+    }
+
+    fn call(&self, function: Callee, arguments: &[Form]) -> Result<Op> {
+        let args = arguments.iter().map(|form| match &form.kind {
+            FormKind::Tagged(tag, inner) if tag.as_str() == "db/id" => match self.partitioned(form, inner)? {
+                Subject::Temp(TempId::Int(n)) => Ok(Value::Long(n)),
+                other => Err(self.wrong(form, format!("{other:?} cannot be the argument of a function"))),
+            },
+            _ => self.plain(form),
+        });
+        Ok(Op::Call { function, args: args.collect::<Result<_>>()? })
     }
 
     fn attribute(&self, form: &Form) -> Result<Keyword> {
@@ -166,10 +217,13 @@ impl Reader<'_> {
             FormKind::Tagged(tag, inner) if tag.as_str() == "db/id" => {
                 Ok(Given::Entity(self.partitioned(form, inner)?))
             }
-            _ => Value::from_form(form)
-                .map(Given::Value)
-                .ok_or_else(|| self.wrong(form, format!("a value was wanted, got the unknown tagged element {form}"))),
+            _ => self.plain(form).map(Given::Value),
         }
+    }
+
+    fn plain(&self, form: &Form) -> Result<Value> {
+        Value::from_form(form)
+            .ok_or_else(|| self.wrong(form, format!("a value was wanted, got the unknown tagged element {form}")))
     }
 
     fn wrong(&self, form: &Form, message: String) -> Error {

@@ -18,12 +18,11 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-
 use crate::datom::Value;
 use crate::db::Db;
 use crate::edn::Symbol;
 use crate::error::{Error, ErrorKind, Result};
+use crate::library::Named;
 use crate::pull::Xform;
 use args::Args;
 pub(crate) use args::shown;
@@ -116,13 +115,12 @@ pub fn truthy(result: Option<&Value>) -> bool {
 }
 
 /// The functions that a query can call, by name. A value: cheap to clone, never changed.
-#[derive(Clone)]
-pub struct Functions(Arc<HashMap<Symbol, Function>>);
+#[derive(Clone, Debug)]
+pub struct Functions(Named<Function>);
 
 impl Functions {
     /// The built-in functions.
     pub fn standard() -> Functions {
-        let mut table = HashMap::new();
         let groups: [&[Builtin]; 6] = [
             compare::BUILTINS,
             math::BUILTINS,
@@ -131,36 +129,22 @@ impl Functions {
             convert::BUILTINS,
             database::BUILTINS,
         ];
-        for builtin in groups.into_iter().flatten() {
-            for name in builtin.names.split_whitespace() {
-                let function = builtin.function(name);
-                table.insert(function.name, function);
-            }
-        }
-        for function in regex::functions() {
-            table.insert(function.name, function);
-        }
-        Functions(Arc::new(table))
+        let functions = groups.into_iter().flatten().flat_map(|builtin| {
+            let names = builtin.names.split_whitespace();
+            names.map(|name| builtin.function(name))
+        });
+        Functions(functions.chain(regex::functions()).map(|function| (function.name, function)).collect())
     }
 
     /// These functions and one more, which takes the place of one with the same name.
     #[must_use]
     pub fn with(&self, function: Function) -> Functions {
-        let mut table = HashMap::clone(&self.0);
-        table.insert(function.name, function);
-        Functions(Arc::new(table))
+        Functions(self.0.with(function.name, function))
     }
 
     /// The function of that name. `clojure.core/inc` is `inc`, and `clojure.string/trim` is `str/trim`.
     pub fn get(&self, name: Symbol) -> Option<&Function> {
-        self.0.get(&name).or_else(|| {
-            let other = match name.namespace()? {
-                "clojure.core" => Symbol::new(name.name()),
-                "clojure.string" => Symbol::new(&format!("str/{}", name.name())),
-                _ => return None,
-            };
-            self.0.get(&other)
-        })
+        self.0.get(name)
     }
 
     /// The function of that name as what `:xform` of a pull pattern takes.
@@ -171,14 +155,12 @@ impl Functions {
 
     /// The known name that is nearest to an unknown one, for "did you mean".
     pub fn nearest(&self, name: Symbol) -> Option<Symbol> {
-        nearest(name, self.0.keys())
+        self.0.nearest(name)
     }
 
     /// All names, sorted.
     pub fn names(&self) -> Vec<Symbol> {
-        let mut names: Vec<Symbol> = self.0.keys().copied().collect();
-        names.sort_unstable();
-        names
+        self.0.names()
     }
 }
 
@@ -186,20 +168,6 @@ impl Default for Functions {
     fn default() -> Self {
         Functions::standard()
     }
-}
-
-impl fmt::Debug for Functions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.names()).finish()
-    }
-}
-
-/// The name among `known` that is nearest to `name`, if one is near.
-pub(crate) fn nearest<'a>(name: Symbol, known: impl Iterator<Item = &'a Symbol>) -> Option<Symbol> {
-    let wanted = name.as_str();
-    let limit = 1 + wanted.chars().count() / 4;
-    let candidates = known.map(|k| (crate::schema::distance(wanted, k.as_str(), limit), *k));
-    candidates.filter(|(d, k)| *d <= limit && *d < k.as_str().chars().count()).min().map(|(_, k)| k)
 }
 
 /// One line of the tables of built-in functions.

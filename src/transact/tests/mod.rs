@@ -3,6 +3,7 @@
 mod anything;
 mod errors;
 mod forms;
+mod functions;
 mod model;
 mod schema;
 
