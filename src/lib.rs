@@ -71,7 +71,8 @@ pub use query::{
 };
 pub use registry::{Access, BackendKind, Registry};
 pub use schema::{
-    Attribute, Cardinality, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin,
+    Attribute, Cardinality, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, TupleShape, Unique, ValueCaps, ValueType,
+    builtin,
 };
 pub use transact::{
     Callee, EntityMap, Given, IntoTxData, LoadIds, LoadOptions, LoadReport, Op, RawAttribute, RawDatom, Subject,

@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::edn::{self, Form, Keyword};
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::SchemaFlexibility;
+use crate::schema::{SchemaFlexibility, ValueCaps};
 
 /// The config of a database: what was given of it.
 ///
@@ -54,6 +54,7 @@ pub struct Config {
     schema_flexibility: Option<SchemaFlexibility>,
     index: Option<Keyword>,
     index_config: Option<Form>,
+    value_caps: ValueCaps,
     branch: Option<Keyword>,
     name: Option<String>,
     cache_bytes: Option<u64>,
@@ -164,6 +165,7 @@ impl Config {
             schema_flexibility: self.schema_flexibility.or(other.schema_flexibility),
             index: self.index.or(other.index),
             index_config: self.index_config.or(other.index_config),
+            value_caps: self.value_caps.or(other.value_caps),
             branch: self.branch.or(other.branch),
             name: self.name.or(other.name),
             cache_bytes: self.cache_bytes.or(other.cache_bytes),
@@ -252,6 +254,14 @@ impl Config {
         self
     }
 
+    /// `:max-string-length` and its like: how long values may be; [`ValueCaps::PRESET`] is `:value-caps :default`.
+    /// Fixed at creation.
+    #[must_use]
+    pub fn value_caps(mut self, caps: ValueCaps) -> Config {
+        self.value_caps = caps;
+        self
+    }
+
     /// `:branch`: the branch to connect to, written without a colon; `db` by default.
     #[must_use]
     pub fn branch(mut self, branch: &str) -> Config {
@@ -325,6 +335,11 @@ impl Config {
     /// `:index-config`; `nil` where it was not given.
     pub fn index_settings(&self) -> Form {
         self.index_config.clone().unwrap_or_else(Form::nil)
+    }
+
+    /// `:max-string-length` and its like
+    pub fn caps(&self) -> ValueCaps {
+        self.value_caps
     }
 
     /// `:branch`

@@ -4,13 +4,13 @@ use uuid::Uuid;
 
 use crate::edn::{Form, FormKind, Keyword, Span};
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::SchemaFlexibility;
+use crate::schema::{SchemaFlexibility, ValueCaps};
 
 use super::store::is_secret;
 use super::{Config, InitialTx, StoreConfig, did_you_mean};
 
 /// Keys that are read.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 20] = [
     "store",
     "initial-tx",
     "keep-history?",
@@ -18,6 +18,12 @@ const KEYS: [&str; 14] = [
     "schema-flexibility",
     "index",
     "index-config",
+    "value-caps",
+    "max-string-length",
+    "max-bytes-length",
+    "max-float-array-length",
+    "max-double-array-length",
+    "max-tuple-string-length",
     "branch",
     "name",
     "cache-bytes",
@@ -29,19 +35,13 @@ const KEYS: [&str; 14] = [
 
 /// Keys of Datahike that have one meaning here: which value is the same as leaving the key out, and why others are
 /// refused.
-const FOREIGN: [(&str, &str, &str); 13] = [
+const FOREIGN: [(&str, &str, &str); 7] = [
     ("crypto-hash?", "false", "blobs and the log carry checksums and a hash chain instead"),
     ("commit-graph?", "true", "every flush writes a commit record"),
     ("fuse-index-roots?", "false", "a commit is one blob of nodes already"),
     ("search-cache-size", "any", "there is no search cache"),
     ("online-gc", "{:enabled? false}", "space is reclaimed by an explicit collection"),
     ("allow-index-backfill?", "false", "the transactor alone decides which schema changes are legal"),
-    ("value-caps", "nil", "sizes are bounded for one attribute by :db/maxLength"),
-    ("max-string-length", "0", "sizes are bounded for one attribute by :db/maxLength"),
-    ("max-bytes-length", "0", "sizes are bounded for one attribute by :db/maxLength"),
-    ("max-float-array-length", "0", "sizes are bounded for one attribute by :db/maxLength"),
-    ("max-double-array-length", "0", "sizes are bounded for one attribute by :db/maxLength"),
-    ("max-tuple-string-length", "0", "sizes are bounded for one attribute by :db/maxLength"),
     ("remote-peer", "nil", "a config opens a store; it does not call a server"),
 ];
 
@@ -135,6 +135,11 @@ impl<'a> Entry<'a> {
         number.ok_or_else(|| self.wrong(wanted))
     }
 
+    fn length(&self) -> Result<u32> {
+        const WANTED: &str = "a length, 0 for no bound";
+        u32::try_from(self.count(WANTED, 0)?).map_err(|_| self.wrong(WANTED))
+    }
+
     /// The entries of a map with their keys as keywords, `nil`s left out.
     fn entries(&self, what: &str) -> Result<Vec<(Keyword, Span, &'a Form)>> {
         let pairs = self.value.pairs().ok_or_else(|| self.wrong(what))?;
@@ -199,6 +204,15 @@ fn set(config: &mut Config, key: &str, entry: &Entry<'_>) -> Result<()> {
             entry.entries("a map")?;
             config.index_config = Some(entry.value.clone());
         }
+        "value-caps" => match entry.keyword(":default")?.as_str() {
+            "default" => config.value_caps = config.value_caps.or(ValueCaps::PRESET),
+            _ => return Err(entry.wrong(":default")),
+        },
+        "max-string-length" => config.value_caps.string = Some(entry.length()?),
+        "max-bytes-length" => config.value_caps.bytes = Some(entry.length()?),
+        "max-float-array-length" => config.value_caps.float_array = Some(entry.length()?),
+        "max-double-array-length" => config.value_caps.double_array = Some(entry.length()?),
+        "max-tuple-string-length" => config.value_caps.tuple_string = Some(entry.length()?),
         "branch" => config.branch = Some(entry.keyword("a keyword")?),
         "name" => config.name = Some(entry.string()?.to_owned()),
         "cache-bytes" => config.cache_bytes = Some(entry.count("a number of bytes, 0 or more", 0)?),

@@ -37,14 +37,27 @@ impl Config {
         ];
         pairs.extend(self.index.map(|index| (key("index"), index.into())));
         pairs.extend(self.index_config.clone().map(|settings| (key("index-config"), settings)));
+        pairs.extend(self.caps_pairs());
         pairs.extend(self.name.clone().map(|name| (key("name"), name.into())));
         Form::map(pairs)
+    }
+
+    fn caps_pairs(&self) -> impl Iterator<Item = (Form, Form)> {
+        let caps = self.value_caps;
+        let named = [
+            ("max-string-length", caps.string),
+            ("max-bytes-length", caps.bytes),
+            ("max-float-array-length", caps.float_array),
+            ("max-double-array-length", caps.double_array),
+            ("max-tuple-string-length", caps.tuple_string),
+        ];
+        named.into_iter().filter_map(|(name, cap)| Some((key(name), Form::from(i64::from(cap?)))))
     }
 
     /// This config for a database that was created with `stored`: what is fixed at creation is taken from there.
     ///
     /// What this config does not give cannot disagree. Another `:index` is no error: the stored one wins, with a
-    /// warning; so do its settings.
+    /// warning; so do its settings, and the bounds of values.
     ///
     /// # Errors
     /// `Config`: `store-identity-mismatch` for another `:store :id`, `config-does-not-match-stored-db` for another
@@ -68,6 +81,11 @@ impl Config {
         {
             tracing::warn!("the database was created with the index {index}; {given} of the config is not used");
         }
+        if self.value_caps.or(stored.value_caps) != stored.value_caps {
+            tracing::warn!(
+                "the bounds of values are those that the database was created with; the config's are not used"
+            );
+        }
         Ok(Config {
             store: match stored.store.given_id() {
                 Some(id) => self.store.clone().with_id(id),
@@ -78,6 +96,7 @@ impl Config {
             schema_flexibility: Some(stored.flexibility()),
             index: stored.index.or(self.index),
             index_config: stored.index_config.clone(),
+            value_caps: stored.value_caps,
             name: self.name.clone().or_else(|| stored.name.clone()),
             ..self.clone()
         })
@@ -140,6 +159,7 @@ impl Config {
         put("cache-bytes", self.cache_bytes.map(number));
         put("read-only?", self.read_only.map(Form::from));
         put("allow-unsafe-config", self.allow_unsafe_config.map(Form::from));
+        pairs.extend(self.caps_pairs());
         let mut writer = Vec::new();
         writer.extend(self.queue_size.map(|n| (key("queue-size"), number(n))));
         if !writer.is_empty() {

@@ -97,7 +97,9 @@ fn errors_name_the_key_what_was_wanted_and_what_was_got() {
         ("{:writer {:queue-sise 1}}", "config/unknown-key", "did you mean :queue-size?"),
         ("{:crypto-hash? true}", "config/unsupported", ":crypto-hash? true is not supported: blobs"),
         ("{:online-gc {:enabled? true}}", "config/unsupported", ":online-gc"),
-        ("{:max-string-length 4096}", "config/unsupported", ":db/maxLength"),
+        ("{:max-string-length -1}", "config/type", ":max-string-length wants a length, 0 for no bound"),
+        ("{:max-string-length 4294967296}", "config/type", "a length"),
+        ("{:value-caps :huge}", "config/type", ":value-caps wants :default, got a keyword: :huge"),
         ("{:attribute-refs? true :schema-flexibility :read}", "config/conflict", ":attribute-refs?"),
         ("{:zebra 1}", "config/unknown-key", "the config has no key :zebra (its keys are :store"),
     ] {
@@ -251,4 +253,15 @@ fn an_unknown_key_is_pointed_at() {
     assert_eq!((error.code(), error.position()), ("config/unknown-key", Some((1, 2))));
     let error = Config::from_edn("{:writer {:queu-size 2}}").unwrap_err();
     assert_eq!((error.code(), error.position()), ("config/unknown-key", Some((1, 11))));
+}
+
+#[test]
+fn bounds_of_values() {
+    let config = Config::from_edn("{:max-string-length 9 :value-caps :default :max-bytes-length 0}").unwrap();
+    let wanted = ValueCaps { string: Some(9), bytes: Some(0), ..ValueCaps::PRESET };
+    assert_eq!(config.caps(), wanted);
+    assert_eq!(Config::from_form(&config.to_form()).unwrap().caps(), wanted);
+    let other = Config::from_edn("{:max-string-length 3}").unwrap();
+    assert_eq!(other.clone().or(config.clone()).caps().string, Some(3));
+    assert_eq!(other.matching(&config).unwrap().caps(), wanted, "those of the creation hold");
 }

@@ -138,6 +138,7 @@ fn initial_db(registry: &Registry, config: &Config) -> Result<(Db, Option<Transa
         keep_history: config.keeps_history(),
         flexibility: config.flexibility(),
         attribute_refs: config.has_attribute_refs(),
+        caps: config.caps(),
     };
     let mut empty = Snapshot::empty(settings, kind.as_ref(), &config.index_settings(), &nodes)?;
     empty.library = registry.library(&config)?;
@@ -234,6 +235,7 @@ fn open_stored(
     loaded.snapshot.library = registry.library(config)?;
     let stored = Config::from_edn(&loaded.provenance.config).map_err(|e| e.context("the stored config"))?;
     config.matching(&stored)?;
+    loaded.snapshot.settings.caps = stored.caps();
     if loaded.tail == Tail::Dropped {
         tracing::warn!(%branch, "the end of the log was never acknowledged and is dropped");
     }

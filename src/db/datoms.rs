@@ -8,7 +8,7 @@ use crate::datom::{AttrId, Cut, Datom, EntityId, Key, Order, Row, Value};
 use crate::edn::{Form, FormKind, Keyword};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Chunk, Cursor, Direction};
-use crate::schema::{Attribute, SchemaFlexibility, ValueType};
+use crate::schema::{Attribute, SchemaFlexibility, ValueType, coerce};
 
 /// Leading components of datoms, in terms of users. Those that stand first in an order may be given without the ones
 /// after them, not the other way round.
@@ -226,12 +226,10 @@ impl Db {
         Ok(Some(Resolved { key, name: Some(*name) }))
     }
 
-    /// A value as the attribute stores it: ids of refs, numbers of the attribute's own type.
+    /// A value as the attribute stores it; one of a wrong kind stays as it is, for it has a place in the order too.
     fn coerce(&self, attribute: &Attribute, value: Value) -> Result<Value> {
-        use bigdecimal::BigDecimal;
-        use num_bigint::BigInt;
-        Ok(match (attribute.value_type, value) {
-            (Some(ValueType::Ref), value) => {
+        match (attribute.value_type, &value) {
+            (Some(ValueType::Ref), Value::Long(_) | Value::Keyword(_) | Value::Tuple(_)) => {
                 let entity = match &value {
                     Value::Long(n) if *n >= 0 => EntityRef::Id(EntityId(*n as u64)),
                     Value::Keyword(ident) => EntityRef::Ident(*ident),
@@ -241,16 +239,11 @@ impl Db {
                     },
                     _ => return Ok(value),
                 };
-                Value::Ref(self.entid_strict(&entity)?)
+                Ok(Value::Ref(self.entid_strict(&entity)?))
             }
-            (Some(ValueType::Double), Value::Long(n)) => Value::Double(n as f64),
-            (Some(ValueType::Double), Value::Float(n)) => Value::Double(f64::from(n)),
-            (Some(ValueType::Float), Value::Double(n)) => Value::Float(n as f32),
-            (Some(ValueType::Float), Value::Long(n)) => Value::Float(n as f32),
-            (Some(ValueType::BigInt), Value::Long(n)) => Value::from(BigInt::from(n)),
-            (Some(ValueType::BigDec), Value::Long(n)) => Value::from(BigDecimal::from(n)),
-            (_, value) => value,
-        })
+            (Some(value_type), _) => Ok(coerce(value_type, value).unwrap_or_else(|value| value)),
+            (None, _) => Ok(value),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::datom::{EntityId, Key, Order, Value};
 use crate::edn::{Form, FormKind, Keyword};
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::builtin;
+use crate::schema::{builtin, coerce};
 
 use super::Db;
 
@@ -79,9 +79,10 @@ impl Db {
                     );
                     return Err(Error::new(ErrorKind::Argument, "lookup-ref/unique", message));
                 }
-                let value = match value {
-                    Value::Long(n) if attribute.is_ref() && *n >= 0 => Value::Ref(EntityId(*n as u64)),
-                    other => other.clone(),
+                let value = value.clone();
+                let value = match attribute.value_type {
+                    Some(value_type) => coerce(value_type, value).unwrap_or_else(|value| value),
+                    None => value,
                 };
                 (attribute.id, value)
             }

@@ -10,7 +10,7 @@ use crate::edn::Form;
 use crate::error::Result;
 use crate::index::{Direction, Edit, Edits, Index, IndexKind, NodeSource};
 use crate::library::Library;
-use crate::schema::{Attribute, Schema, SchemaFlexibility, ValueType};
+use crate::schema::{Attribute, Schema, SchemaFlexibility, ValueCaps, ValueType};
 
 /// What is fixed when a database is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub(crate) struct Settings {
     pub flexibility: SchemaFlexibility,
     /// Whether users see attributes as entities.
     pub attribute_refs: bool,
+    /// How long values may be. The database keeps them with its config.
+    #[serde(skip)]
+    pub caps: ValueCaps,
 }
 
 /// All that a database value refers to.

@@ -7,7 +7,7 @@ use crate::datom::{AttrId, EntityId, Key, OPEN, Order, Row, TX0, Value};
 use crate::edn::{FormKind, Keyword};
 use crate::index::testing::SortedRows;
 use crate::index::{IndexKind, NoNodes, NodeSource, PersistentSet};
-use crate::schema::{Attribute, Cardinality, Schema, SchemaFlexibility, Unique, ValueType, builtin};
+use crate::schema::{Attribute, Cardinality, Schema, SchemaFlexibility, Unique, ValueCaps, ValueType, builtin};
 
 /// What one hand-made transaction says: entity, attribute, value, and whether it is asserted.
 pub type Saying<'a> = (u64, &'a str, Value, bool);
@@ -46,7 +46,12 @@ pub fn attribute(id: u32, text: &str) -> Attribute {
 pub fn db_of(attributes: &[&str], transactions: &[&[Saying<'_>]]) -> Db {
     let mut schema = Schema::new(SchemaFlexibility::Write);
     attributes.iter().for_each(|text| schema.put(attribute(schema.next_id().0, text)));
-    let settings = Settings { keep_history: true, flexibility: SchemaFlexibility::Write, attribute_refs: false };
+    let settings = Settings {
+        keep_history: true,
+        flexibility: SchemaFlexibility::Write,
+        attribute_refs: false,
+        caps: ValueCaps::default(),
+    };
     let nodes: Arc<dyn NodeSource> = Arc::new(NoNodes);
     let nothing = FormKind::Nil.into();
     let mut snapshot = Snapshot::empty(settings, &SortedRows, &nothing, &nodes).expect("an empty index is made");
@@ -71,7 +76,7 @@ pub fn empty_db(keep_history: bool, flexibility: SchemaFlexibility) -> Db {
 /// # Panics
 /// When the kind refuses to make an empty index.
 pub fn empty_db_over(kind: &dyn IndexKind, keep_history: bool, flexibility: SchemaFlexibility) -> Db {
-    let settings = Settings { keep_history, flexibility, attribute_refs: false };
+    let settings = Settings { keep_history, flexibility, attribute_refs: false, caps: ValueCaps::default() };
     let nodes: Arc<dyn NodeSource> = Arc::new(NoNodes);
     let snapshot = Snapshot::empty(settings, kind, &FormKind::Nil.into(), &nodes);
     Db::new(Arc::new(snapshot.expect("an empty index is made")))

@@ -190,6 +190,24 @@ pub(crate) fn check_ident(ident: Keyword) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a bound for the length of values that have none.
+///
+/// # Errors
+/// `Transact`, `:transact/schema`.
+pub(crate) fn check_max_length(attribute: &Attribute) -> Result<()> {
+    use ValueType as T;
+    let has_length = match attribute.value_type {
+        None => true,
+        Some(t) => matches!(t, T::String | T::Uri | T::Bytes | T::FloatArray | T::DoubleArray | T::Tuple),
+    };
+    if has_length || attribute.max_length.is_none() {
+        return Ok(());
+    }
+    let ident = attribute.ident;
+    let message = ":db/maxLength is for strings, uris, bytes, arrays and tuples, whose values have a length";
+    Err(refuse(format!("{ident}: {message}")))
+}
+
 /// What must hold of the facts of an attribute, after the transaction, for its definition to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Demand {
@@ -218,19 +236,25 @@ pub(crate) fn demands(old: &Attribute, new: Option<&Attribute>, attribute_refs: 
     if old.tuple != new.tuple {
         demands.push(Demand::NoFacts("the members of the tuple cannot change"));
     }
+    if old.max_length != new.max_length {
+        check_max_length(new)?;
+    }
     match (old.cardinality, new.cardinality) {
         (Cardinality::One, Cardinality::Many) if new.unique.is_some() && old.entity != 0 => {
-            let message = format!("{ident}: :db/cardinality of a unique attribute cannot become many");
+            let message = format!(
+                "{ident}: :db/cardinality of a unique attribute cannot become many; define another attribute for that"
+            );
             return Err(refuse(message));
         }
         (Cardinality::Many, Cardinality::One) => demands.push(Demand::SingleValues),
         _ => {}
     }
     if old.indexed && !new.indexed {
-        return Err(refuse(format!("{ident}: :db/index cannot be switched off")));
+        return Err(refuse(format!("{ident}: :db/index cannot be switched off; queries may count on it")));
     }
     if old.unique.is_some() && new.unique.is_none() {
-        return Err(refuse(format!("{ident}: :db/unique cannot be taken back")));
+        let message = ":db/unique cannot be taken back, only changed between :db.unique/identity and /value";
+        return Err(refuse(format!("{ident}: {message}")));
     }
     if old.unique.is_none() && new.unique.is_some() {
         demands.push(Demand::DistinctValues);

@@ -2,10 +2,14 @@
 
 mod attribute;
 mod bootstrap;
+mod caps;
 pub(crate) mod change;
+mod coerce;
 
 pub use attribute::{Attribute, Cardinality, TupleShape, Unique, ValueType};
 pub use bootstrap::{FIRST_USER_ATTRIBUTE, builtin};
+pub use caps::ValueCaps;
+pub(crate) use coerce::coerce;
 
 use std::sync::Arc;
 

@@ -1,15 +1,12 @@
-//! Values: what an attribute takes, and what becomes of a value of another kind. Only conversions that lose nothing are
-//! made; a double for a float attribute is the one exception, since EDN has no notation for floats.
+//! Values: what an attribute takes, what becomes of a value of another kind (see [`crate::schema::coerce`]), and how
+//! long a value may be.
 
-use std::sync::Arc;
-
-use bigdecimal::BigDecimal;
-use num_bigint::BigInt;
-use num_traits::ToPrimitive;
-
-use crate::datom::{EntityId, Value};
+use crate::datom::{AttrId, Value};
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::{Attribute, TupleShape, ValueType};
+use crate::schema::{Attribute, Schema, SchemaFlexibility, TupleShape, ValueCaps, ValueType, coerce};
+
+use super::apply::Change;
+use super::fact::{Context, Fact};
 
 /// Longest text or bytes of one value, in bytes.
 const MAX_BYTES: usize = 1 << 30;
@@ -22,81 +19,10 @@ const MAX_TUPLE: usize = 8;
 
 /// The value as the attribute keeps it. Refs are not for this function, but for tuples that hold them.
 pub(super) fn convert(attribute: &Attribute, value: Value) -> Result<Value> {
-    let value = match (attribute.value_type, &attribute.tuple) {
-        (Some(ValueType::Tuple), Some(shape)) => tuple(attribute, shape, value)?,
-        (Some(value_type), _) => to_type(value_type, value).map_err(|got| mismatch(attribute, value_type, &got))?,
-        (None, _) => any(attribute, value)?,
-    };
-    check_length(attribute, &value)?;
-    Ok(value)
-}
-
-/// The value as the type keeps it, or the value back.
-fn to_type(value_type: ValueType, value: Value) -> std::result::Result<Value, Value> {
-    use ValueType as T;
-    Ok(match (value_type, value) {
-        (T::Long, v @ Value::Long(_))
-        | (T::Double, v @ Value::Double(_))
-        | (T::Float, v @ Value::Float(_))
-        | (T::BigInt, v @ Value::BigInt(_))
-        | (T::BigDec, v @ Value::BigDec(_))
-        | (T::Boolean, v @ Value::Bool(_))
-        | (T::String, v @ Value::Str(_))
-        | (T::Keyword, v @ Value::Keyword(_))
-        | (T::Symbol, v @ Value::Symbol(_))
-        | (T::Instant, v @ Value::Instant(_))
-        | (T::Uuid, v @ Value::Uuid(_))
-        | (T::Uri, v @ Value::Uri(_))
-        | (T::Bytes, v @ Value::Bytes(_))
-        | (T::Ref, v @ Value::Ref(_))
-        | (T::Tuple, v @ Value::Tuple(_))
-        | (T::FloatArray, v @ Value::FloatArray(_))
-        | (T::DoubleArray, v @ Value::DoubleArray(_)) => v,
-        (
-            T::Number,
-            v @ (Value::Long(_) | Value::Double(_) | Value::Float(_) | Value::BigInt(_) | Value::BigDec(_)),
-        ) => v,
-        (T::Long, Value::BigInt(n)) => n.to_i64().map(Value::Long).ok_or(Value::BigInt(n))?,
-        (T::BigInt, Value::Long(n)) => Value::BigInt(Arc::new(BigInt::from(n))),
-        (T::BigDec, Value::Long(n)) => Value::BigDec(Arc::new(BigDecimal::from(n))),
-        (T::BigDec, Value::BigInt(n)) => Value::BigDec(Arc::new(BigDecimal::from(BigInt::clone(&n)))),
-        (T::Double, Value::Float(x)) => Value::Double(f64::from(x)),
-        (T::Double, Value::Long(n)) => exact_double(n).map(Value::Double).ok_or(Value::Long(n))?,
-        (T::Float, Value::Long(n)) => {
-            let exact = exact_double(n).filter(|x| f64::from(*x as f32) == *x);
-            exact.map(|x| Value::Float(x as f32)).ok_or(Value::Long(n))?
-        }
-        (T::Float, Value::Double(x)) => to_float(x).map(Value::Float).ok_or(Value::Double(x))?,
-        (T::Ref, Value::Long(n)) if n > 0 => Value::Ref(EntityId(n as u64)),
-        (T::FloatArray, Value::Tuple(xs)) => {
-            let floats = xs.iter().map(|x| number(x).and_then(to_float)).collect::<Option<Vec<_>>>();
-            floats.map(|fs| Value::FloatArray(fs.into())).ok_or(Value::Tuple(xs))?
-        }
-        (T::DoubleArray, Value::Tuple(xs)) => {
-            let doubles = xs.iter().map(number).collect::<Option<Vec<_>>>();
-            doubles.map(|fs| Value::DoubleArray(fs.into())).ok_or(Value::Tuple(xs))?
-        }
-        (_, other) => return Err(other),
-    })
-}
-
-fn exact_double(n: i64) -> Option<f64> {
-    let x = n as f64;
-    // The comparison goes through i128: `i64::MAX as f64` rounds up to 2^63, which `as i64` would cut back.
-    (x as i128 == i128::from(n)).then_some(x)
-}
-
-fn to_float(x: f64) -> Option<f32> {
-    let float = x as f32;
-    (float.is_finite() || !x.is_finite()).then_some(float)
-}
-
-fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Double(x) => Some(*x),
-        Value::Float(x) => Some(f64::from(*x)),
-        Value::Long(n) => exact_double(*n),
-        _ => None,
+    match (attribute.value_type, &attribute.tuple) {
+        (Some(ValueType::Tuple), Some(shape)) => tuple(attribute, shape, value),
+        (Some(value_type), _) => coerce(value_type, value).map_err(|got| mismatch(attribute, value_type, &got)),
+        (None, _) => any(attribute, value),
     }
 }
 
@@ -128,7 +54,7 @@ fn tuple(attribute: &Attribute, shape: &TupleShape, value: Value) -> Result<Valu
     };
     let member = |(i, (value_type, v)): (usize, (ValueType, &Value))| match v {
         Value::Nil => Ok(Value::Nil),
-        v => to_type(value_type, v.clone())
+        v => coerce(value_type, v.clone())
             .map_err(|got| mismatch(attribute, value_type, &got).context(format_args!("member {i} of the tuple"))),
     };
     let wrong = |wanted: String| {
@@ -152,29 +78,85 @@ fn tuple(attribute: &Attribute, shape: &TupleShape, value: Value) -> Result<Valu
     Ok(Value::Tuple(converted.into()))
 }
 
-fn check_length(attribute: &Attribute, value: &Value) -> Result<()> {
-    let bytes = match value {
-        Value::Str(s) | Value::Uri(s) => s.len(),
-        Value::Bytes(b) => b.len(),
-        Value::FloatArray(xs) => xs.len() * 4,
-        Value::DoubleArray(xs) => xs.len() * 8,
-        _ => return Ok(()),
-    };
-    let max = attribute.max_length.map(|n| n as usize);
-    let length = |bytes: usize| match value {
-        Value::Str(s) | Value::Uri(s) => s.chars().count(),
-        Value::FloatArray(xs) => xs.len(),
-        Value::DoubleArray(xs) => xs.len(),
-        _ => bytes,
-    };
-    let (wanted, got) = match max {
-        // A text has at most as many characters as bytes.
-        Some(max) if bytes > max && length(bytes) > max => (max, length(bytes)),
-        _ if bytes > MAX_BYTES => (MAX_BYTES, bytes),
-        _ => return Ok(()),
-    };
-    let message = format!("{}: a value of length {got} is longer than {wanted}", attribute.ident);
-    Err(Error::new(ErrorKind::Transact, "transact/max-length", message))
+/// Refuses values that begin with the transaction and are longer than their attribute or the database allows. What is
+/// there already may be longer: bounds can be set at any time.
+pub(super) fn lengths(context: Context<'_>, schema: &Schema, facts: &[Fact], changes: &[Change]) -> Result<()> {
+    let caps = context.snapshot.settings.caps;
+    let mut known: Option<(AttrId, Bounds<'_>)> = None;
+    for change in changes.iter().filter(|change| change.added && has_length(&change.row.v)) {
+        let a = change.row.a;
+        let bounds = match known {
+            Some((last, bounds)) if last == a => bounds,
+            _ => {
+                let Some(attribute) = schema.get(a) else { continue };
+                let capped = schema.flexibility() == SchemaFlexibility::Write && !attribute.is_builtin();
+                Bounds { attribute, caps: if capped { caps } else { ValueCaps::default() } }
+            }
+        };
+        known = Some((a, bounds));
+        let op = facts[change.fact as usize].op;
+        bounds.check(&change.row.v).map_err(|error| context.locate(op, error))?;
+    }
+    Ok(())
+}
+
+fn has_length(value: &Value) -> bool {
+    use Value as V;
+    matches!(value, V::Str(_) | V::Uri(_) | V::Bytes(_) | V::FloatArray(_) | V::DoubleArray(_) | V::Tuple(_))
+}
+
+/// How long values of an attribute may be.
+#[derive(Clone, Copy)]
+struct Bounds<'a> {
+    attribute: &'a Attribute,
+    caps: ValueCaps,
+}
+
+impl Bounds<'_> {
+    fn check(self, value: &Value) -> Result<()> {
+        match value {
+            Value::Str(text) | Value::Uri(text) => self.text(text, self.caps.string, "max-string-length"),
+            Value::Bytes(bytes) => self.within(bytes.len(), "bytes", self.caps.bytes, "max-bytes-length"),
+            Value::FloatArray(xs) => self.within(xs.len(), "floats", self.caps.float_array, "max-float-array-length"),
+            Value::DoubleArray(xs) => {
+                self.within(xs.len(), "doubles", self.caps.double_array, "max-double-array-length")
+            }
+            // Its members are values of attributes with bounds of their own.
+            Value::Tuple(_) if matches!(self.attribute.tuple, Some(TupleShape::Composite(_))) => Ok(()),
+            Value::Tuple(members) => members.iter().try_for_each(|member| match member {
+                Value::Str(text) => self.text(text, self.caps.tuple_string, "max-tuple-string-length"),
+                _ => Ok(()),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn text(self, text: &str, cap: Option<u32>, key: &str) -> Result<()> {
+        if text.len() > MAX_BYTES {
+            return self.within(text.len(), "bytes of text", None, key);
+        }
+        // A text has at most as many characters as bytes, so most need no counting.
+        let least = self.attribute.max_length.or(cap).filter(|n| *n > 0).map_or(usize::MAX, |n| n as usize);
+        let length = if text.len() <= least { text.len() } else { text.chars().count() };
+        self.within(length, "characters", cap, key)
+    }
+
+    /// `:db/maxLength` comes before the cap of the database; 0 of either is no bound.
+    fn within(self, length: usize, unit: &str, cap: Option<u32>, key: &str) -> Result<()> {
+        let (most, whose) = match (self.attribute.max_length, cap) {
+            (Some(own), _) => (own, "its :db/maxLength".to_owned()),
+            (None, cap) => (cap.unwrap_or(0), format!("the :{key} of the database's config")),
+        };
+        let (most, whose) = match most as usize {
+            0 => (MAX_BYTES, "the most that a value can hold".to_owned()),
+            most => (most.min(MAX_BYTES), whose),
+        };
+        if length <= most {
+            return Ok(());
+        }
+        let message = format!("{}: a value of {length} {unit} is longer than {most}, {whose}", self.attribute.ident);
+        Err(Error::new(ErrorKind::Transact, "transact/max-length", message))
+    }
 }
 
 pub(super) fn mismatch(attribute: &Attribute, wanted: ValueType, got: &Value) -> Error {
@@ -182,13 +164,31 @@ pub(super) fn mismatch(attribute: &Attribute, wanted: ValueType, got: &Value) ->
         return nil(attribute);
     }
     let message = format!(
-        "{}: a value of {} was wanted, got {}: {}",
+        "{}: a value of {} was wanted, got {}: {}{}",
         attribute.ident,
         wanted.keyword(),
         kind_name(got),
-        shorten(got)
+        shorten(got),
+        hint(wanted, got)
     );
     Error::new(ErrorKind::Transact, "transact/schema", message)
+}
+
+/// How to write what was meant.
+fn hint(wanted: ValueType, got: &Value) -> &'static str {
+    match (wanted, got) {
+        (ValueType::Instant, Value::Str(_)) => "; text is not read as a date, write #inst \"…\"",
+        (ValueType::Uuid, Value::Str(_)) => "; text is not read as a uuid, write #uuid \"…\"",
+        (ValueType::Uri, Value::Str(_)) => "; text is not a uri, write #uri \"…\"",
+        (ValueType::Bytes, Value::Str(_)) => "; text is not bytes, write #bytes \"hex\"",
+        (ValueType::Keyword, Value::Str(_)) => "; text is not a keyword, write it with a colon and without quotes",
+        (ValueType::Symbol, Value::Str(_)) => "; text is not a symbol, write it without quotes",
+        (ValueType::Double | ValueType::Float, Value::Long(_) | Value::BigInt(_)) => {
+            "; it would be rounded: write it with a point if that is meant"
+        }
+        (ValueType::Long, Value::BigInt(_)) => "; a long has 64 bits, take :db.type/bigint",
+        _ => "",
+    }
 }
 
 fn nil(attribute: &Attribute) -> Error {

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
-use crate::datom::{AttrId, Cut, Key, OPEN, Order, Row, Value};
+use crate::datom::{AttrId, Cut, Key, Order, Row, Value};
 use crate::db::Snapshot;
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
@@ -14,7 +14,9 @@ use crate::index::Direction;
 use crate::schema::change::{self, Demand};
 use crate::schema::{Attribute, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, builtin};
 
-use super::fact::Context;
+use super::apply::Change;
+use super::check::shorten;
+use super::fact::{Context, Fact};
 use super::input::{Given, Op, Subject};
 
 /// What the tx-data says to define one entity.
@@ -174,28 +176,51 @@ fn definition(before: &Snapshot, e: u64) -> Result<Vec<(AttrId, Value)>> {
     Ok(datoms)
 }
 
-/// Refuses a schema that may not follow the one before. `worked` is the schema that the transaction worked with.
-pub(super) fn check(before: &Snapshot, worked: &Schema, after: &Snapshot, opened: &[Row]) -> Result<()> {
-    if Arc::ptr_eq(&before.schema, &after.schema) {
+/// The operations that say something of a definition, by its entity: the first of each.
+pub(super) fn defining(facts: &[Fact], changes: &[Change]) -> HashMap<u64, u32> {
+    let mut operations = HashMap::new();
+    for change in changes.iter().filter(|change| change::is_definition(change.row.a)) {
+        operations.entry(change.row.e).or_insert(facts[change.fact as usize].op);
+    }
+    operations
+}
+
+/// Refuses a schema that may not follow the one before. `worked` is the schema that the transaction worked with,
+/// `defining` says which operations are about definitions.
+pub(super) fn check(
+    context: Context<'_>,
+    worked: &Schema,
+    after: &Snapshot,
+    opened: &[Row],
+    defining: &HashMap<u64, u32>,
+) -> Result<()> {
+    let before = context.snapshot;
+    if defining.is_empty() && Arc::ptr_eq(&before.schema, &after.schema) {
         return Ok(());
     }
+    let locate = |entity: u64, error: Error| match defining.get(&entity) {
+        Some(op) => context.locate(*op, error),
+        None => error,
+    };
     for row in opened.iter().filter(|row| row.a == builtin::IDENT) {
         if let Value::Keyword(ident) = row.v {
-            change::check_ident(ident)?;
+            change::check_ident(ident).map_err(|error| locate(row.e, error))?;
         }
     }
     for attribute in after.schema.attributes() {
         if before.schema.get(attribute.id).is_none() {
-            check_new(attribute, worked, after.schema.flexibility())?;
+            check_new(attribute, worked, after.schema.flexibility())
+                .map_err(|error| locate(attribute.entity, error))?;
         }
     }
     super::composite::check(&after.schema)?;
     for old in before.schema.attributes() {
         let new = after.schema.get(old.id);
         if new != Some(old) {
-            for demand in change::demands(old, new.map(|new| &**new), after.settings.attribute_refs)? {
-                meet(after, old, demand)?;
-            }
+            let entity = new.map_or(old.entity, |new| new.entity);
+            let demands = change::demands(old, new.map(|new| &**new), after.settings.attribute_refs);
+            let met = demands.and_then(|demands| demands.into_iter().try_for_each(|demand| meet(after, old, demand)));
+            met.map_err(|error| locate(entity, error))?;
         }
     }
     Ok(())
@@ -204,6 +229,7 @@ pub(super) fn check(before: &Snapshot, worked: &Schema, after: &Snapshot, opened
 /// An attribute that the transaction brings was worked with as it is now defined.
 fn check_new(attribute: &Attribute, worked: &Schema, flexibility: SchemaFlexibility) -> Result<()> {
     let ident = attribute.ident;
+    change::check_max_length(attribute)?;
     let message = if attribute.entity == 0 && flexibility == SchemaFlexibility::Write {
         format!("the definition of {ident} does not last to the end of the transaction")
     } else {
@@ -221,58 +247,93 @@ fn same_shape(x: &Attribute, y: &Attribute) -> bool {
     (x.value_type, x.cardinality, x.unique, &x.tuple) == (y.value_type, y.cardinality, y.unique, &y.tuple)
 }
 
+/// Most groups of facts that a message shows.
+const MOST_SHOWN: usize = 3;
+
 /// Whether what a change of definition demands is so.
 fn meet(after: &Snapshot, old: &Attribute, demand: Demand) -> Result<()> {
-    let key = || Key { a: Some(old.id), ..Key::default() };
-    let refuse = |message: String| Err(Error::new(ErrorKind::Transact, "transact/schema", message));
     let ident = old.ident;
+    let refuse = |code, groups: &Groups, message: String| match groups.count {
+        0 => Ok(()),
+        _ => Err(Error::new(ErrorKind::Transact, code, format!("{ident}: {message}: {}", groups.show(ident)))),
+    };
     match demand {
         Demand::NoFacts(what) => {
-            for order in [Order::Aevt, Order::HistoryAevt] {
-                let count = after.index(order).count(Some(&Cut::before(key())), Some(&Cut::after(key())))?;
-                if count > 0 {
-                    return refuse(format!("{ident}: {what} while there are facts with it, in history included"));
-                }
-            }
-            Ok(())
+            let current = groups(after, Order::Aevt, old.id, None)?;
+            let remedy = "retract them, or define another attribute and move the values";
+            let message = format!("{what} while there are facts with it ({}; {remedy})", current.count);
+            refuse("transact/schema", &current, message)?;
+            let past = groups(after, Order::HistoryAevt, old.id, None)?;
+            let remedy = "history counts too: purge them, or define another attribute";
+            let message = format!("{what} while there were facts with it ({} in history; {remedy})", past.count);
+            refuse("transact/schema", &past, message)
         }
-        Demand::SingleValues => match neighbours(after, Order::Aevt, old.id, |x, y| x.e == y.e)? {
-            Some((x, _)) => {
-                refuse(format!("{ident}: :db/cardinality cannot become one while entity {} has several values", x.e))
-            }
-            None => Ok(()),
-        },
-        Demand::DistinctValues => match neighbours(after, Order::Avet, old.id, |x, y| x.v == y.v)? {
-            Some((x, y)) => {
-                let message =
-                    format!("{ident}: cannot become unique: entities {} and {} both have {:?}", x.e, y.e, x.v);
-                Err(Error::new(ErrorKind::Transact, "transact/unique", message))
-            }
-            None => Ok(()),
-        },
+        Demand::SingleValues => {
+            let several = groups(after, Order::Aevt, old.id, Some(|x, y| x.e == y.e))?;
+            let message = format!(
+                ":db/cardinality cannot become one while entities have several values ({} have; retract all but one)",
+                several.count
+            );
+            refuse("transact/schema", &several, message)
+        }
+        Demand::DistinctValues => {
+            let shared = groups(after, Order::Avet, old.id, Some(|x, y| x.v == y.v))?;
+            let message = format!(
+                "it cannot become unique while entities share values ({} shared values; change all but one of each)",
+                shared.count
+            );
+            refuse("transact/unique", &shared, message)
+        }
     }
 }
 
-/// The first two neighbouring rows of an attribute that are alike.
-fn neighbours(
-    after: &Snapshot,
-    order: Order,
-    a: AttrId,
-    alike: impl Fn(&Row, &Row) -> bool,
-) -> Result<Option<(Row, Row)>> {
+/// Facts of an attribute that stand in the way of a change: how many groups of them there are, and two facts of each of
+/// the first few.
+struct Groups {
+    count: u64,
+    examples: Vec<Row>,
+}
+
+impl Groups {
+    fn show(&self, ident: Keyword) -> String {
+        let shown = self.examples.iter().map(|row| format!("[{} {ident} {}]", row.e, shorten(&row.v)));
+        let more = if self.count > MOST_SHOWN as u64 { " …" } else { "" };
+        shown.collect::<Vec<_>>().join(" ") + more
+    }
+}
+
+/// The runs of neighbouring rows of an attribute that are `alike`; without that, every row.
+fn groups(after: &Snapshot, order: Order, a: AttrId, alike: Option<fn(&Row, &Row) -> bool>) -> Result<Groups> {
     let key = Key { a: Some(a), ..Key::default() };
     let (from, to) = (Cut::before(key.clone()), Cut::after(key));
+    let mut found = Groups { count: 0, examples: Vec::new() };
+    if alike.is_none() {
+        found.count = after.index(order).count(Some(&from), Some(&to))?;
+    }
     let mut cursor = after.index(order).cursor(Some(&from), Some(&to), Direction::Forward)?;
     let mut last: Option<Row> = None;
+    let mut inside = false;
     while let Some(chunk) = cursor.next()? {
         for i in chunk.rows() {
             let row = chunk.columns.row(i);
-            debug_assert_eq!(row.until, OPEN);
-            match last.take() {
-                Some(before) if alike(&before, &row) => return Ok(Some((before, row))),
-                _ => last = Some(row),
+            let Some(alike) = alike else {
+                if found.examples.len() == MOST_SHOWN {
+                    return Ok(found);
+                }
+                found.examples.push(row);
+                continue;
+            };
+            let same = last.as_ref().is_some_and(|last| alike(last, &row));
+            if same && !inside {
+                if found.count < MOST_SHOWN as u64 {
+                    found.examples.extend(last);
+                    found.examples.push(row.clone());
+                }
+                found.count += 1;
             }
+            inside = same;
+            last = Some(row);
         }
     }
-    Ok(None)
+    Ok(found)
 }

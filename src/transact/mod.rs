@@ -145,6 +145,7 @@ pub(crate) fn transact(db: &Db, data: TxData, now: i64) -> Result<Transacted> {
     }
     let mut changes = apply::apply(context, &worked, &mut facts)?;
     composite::follow(context, &worked, &mut changes)?;
+    check::lengths(context, &worked, &facts, &changes)?;
     if !keep_history {
         // A database without history keeps no transactions either.
         changes.retain(|change| facts[change.fact as usize].op != META);
@@ -156,7 +157,7 @@ pub(crate) fn transact(db: &Db, data: TxData, now: i64) -> Result<Transacted> {
     let mut tempids: Vec<_> = named.filter_map(|(name, id)| Some((name?, EntityId(id)))).collect();
     tempids.push((TempId::CurrentTx, t));
     let conclusion = Conclusion { t, instant, max_eid: allocated.max_eid, interned, tempids, tx_meta };
-    let made = conclude(db, &worked, changes, conclusion)?;
+    let made = conclude(db, context, &worked, &facts, changes, conclusion)?;
     predicates::ensure(context, &tables, &made.report.db_after, &ensures)?;
     if let Some(predicate) = snapshot.library.tx_predicate() {
         let refused = |error| call::refused("transact/tx-pred", "the transaction predicate refuses".to_owned(), error);
@@ -178,18 +179,30 @@ struct Conclusion {
 /// The last stage: the schema and the database that the changes lead to, both checked.
 fn conclude(
     db: &Db,
+    context: Context<'_>,
     worked: &crate::schema::Schema,
+    facts: &[Fact],
     changes: Vec<apply::Change>,
     conclusion: Conclusion,
 ) -> Result<Transacted> {
-    let snapshot = &**db.snapshot();
+    let snapshot = context.snapshot;
     let Conclusion { t, instant, max_eid, mut interned, tempids, tx_meta } = conclusion;
     let tx_data = changes.iter().map(|change| datom(change, t)).collect();
+    let defining = declare::defining(&facts, &changes);
+    let defining = declare::defining(facts, &changes);
     let (opened, closed) = part(changes);
     let schema = declare::derive(snapshot, &mut interned, &opened, &closed)?;
     let changes = Changes { t, instant, opened, closed, schema, max_eid };
     let after = snapshot.apply(&changes)?;
-    declare::check(snapshot, worked, &after, &changes.opened)?;
+<<<<<<< HEAD
+    declare::check(context, worked, &after, &changes.opened, &defining)?;
+=======
+    declare::check(context, &worked, &after, &changes.opened, &defining)?;
+
+    let named = temps.names.into_iter().zip(allocated.ids);
+    let mut tempids: Vec<_> = named.filter_map(|(name, id)| Some((name?, EntityId(id)))).collect();
+    tempids.push((TempId::CurrentTx, t));
+>>>>>>> theirs
     let db_after = Db::new(Arc::new(after));
     let report = TxReport { db_before: db.clone(), db_after, tx_data, tempids, tx_meta };
     Ok(Transacted { report, changes, interned })

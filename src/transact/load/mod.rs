@@ -186,7 +186,7 @@ impl Loader {
         }
         unique::check(context, &worked, &facts, &[], &changes)?;
         let (max_eid, tempids) = (self.report.ids.max_eid(), vec![(TempId::CurrentTx, t)]);
-        conclude(db, &worked, changes, Conclusion { t, instant, max_eid, interned, tempids, tx_meta }).map(Some)
+        conclude(db, context, &worked, &facts, changes, Conclusion { t, instant, max_eid, interned, tempids, tx_meta }).map(Some)
     }
 
     /// The datoms with the names of their attributes, without those about the engine's own entities.

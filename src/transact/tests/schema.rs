@@ -68,6 +68,38 @@ fn what_may_change() {
     fails(&indexed, "[[:db/retract :name :db/index true]]", "transact/schema");
 }
 
+/// A refused change says which facts stand in its way, how many there are, and where it was asked for.
+#[test]
+fn a_refused_change_names_what_stands_in_its_way() {
+    let facts: Vec<String> =
+        (20..26).map(|e| format!("{{:db/id {e} :name \"n{}\" :aka [\"x{e}\" \"y\"]}}", e % 2)).collect();
+    let db = after(&people(), &format!("[{}]", facts.join(" ")));
+    for (change, code, parts) in [
+        (
+            "{:db/ident :name :db/valueType :db.type/symbol}",
+            "transact/schema",
+            [":db/valueType cannot change", "(6; retract them", r#"[20 :name "n0"] [21 :name "n1"] [22 :name "n0"] …"#],
+        ),
+        (
+            "[:db/add :aka :db/cardinality :db.cardinality/one]",
+            "transact/schema",
+            ["(6 have; retract all but one)", r#"[20 :aka "x20"] [20 :aka "y"] [21 :aka "x21"]"#, "…"],
+        ),
+        (
+            "{:db/ident :name :db/unique :db.unique/value}",
+            "transact/unique",
+            ["(2 shared values;", r#": [20 :name "n0"] [22 :name "n0"] [21 :name "n1"] [23 :name "n1"]"#, ":name"],
+        ),
+    ] {
+        let error = fails(&db, &format!("[\n{change}]"), code);
+        parts.iter().for_each(|part| assert!(error.message().contains(part), "{error}"));
+        assert_eq!(error.position(), Some((2, 1)), "{error}");
+    }
+    let db = after(&db, &format!("[{}]", (20..26).map(|e| format!("[:db/retract {e} :name]")).collect::<String>()));
+    let error = fails(&db, "[{:db/ident :name :db/valueType :db.type/symbol}]", "transact/schema");
+    assert!(error.message().contains("(6 in history; history counts too: purge them"), "{error}");
+}
+
 #[test]
 fn an_index_that_comes_later_holds_all() {
     let db = after(&people(), r#"[{:db/id 20 :name "A"} {:db/id 21 :name "B"} {:db/id 22 :name "C"}]"#);
