@@ -100,7 +100,11 @@ fn restore(
     let [eavt, aevt, avet, history_eavt, history_aevt, history_avet] = Order::ALL;
     Ok(Snapshot {
         settings: commit.settings,
-        schema: Arc::new(Schema::restored(commit.settings.flexibility, commit.attributes.clone())),
+        schema: Arc::new(Schema::restored(
+            commit.settings.flexibility,
+            commit.settings.attribute_refs,
+            commit.attributes.clone(),
+        )),
         basis_t: EntityId(commit.basis_t),
         max_eid: EntityId(commit.max_eid),
         last_instant: commit.last_instant,

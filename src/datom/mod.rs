@@ -26,7 +26,8 @@ pub const OPEN: u64 = u64::MAX;
 /// A fact as readers see it: entity, attribute, value, the transaction that said so, and whether it asserted or
 /// retracted.
 ///
-/// Equality counts all five parts. The attribute is interned in the database; `Db::ident` names it.
+/// Equality counts all five parts. The attribute is interned in the database; `Db::ident` names it,
+/// `Db::shown_attribute` gives what users see: the name, or the entity with `:attribute-refs?`.
 #[derive(Clone, PartialEq)]
 pub struct Datom {
     /// The entity the fact is about.

@@ -1,4 +1,5 @@
-//! Datoms in index order, as users know it: attributes by their keyword, not by their number.
+//! Datoms in index order, as users know it: attributes by their keyword or, with `:attribute-refs?`, by their entity, not
+//! by their number.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -8,7 +9,7 @@ use crate::datom::{AttrId, Cut, Datom, EntityId, Key, Order, Row, Value};
 use crate::edn::{Form, FormKind, Keyword};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Chunk, Cursor, Direction};
-use crate::schema::{Attribute, SchemaFlexibility, ValueType, coerce};
+use crate::schema::{Attribute, Schema, SchemaFlexibility, ValueType, coerce};
 
 /// Leading components of datoms, in terms of users. Those that stand first in an order may be given without the ones
 /// after them, not the other way round.
@@ -23,8 +24,8 @@ use crate::schema::{Attribute, SchemaFlexibility, ValueType, coerce};
 pub struct Components {
     /// The entity: an id, an ident or a lookup ref.
     pub e: Option<EntityRef>,
-    /// The attribute.
-    pub a: Option<Keyword>,
+    /// The attribute: an ident or the entity that defines it.
+    pub a: Option<EntityRef>,
     /// The value. For a ref attribute an id, as a long too; an ident; or a lookup ref as a tuple.
     pub v: Option<Value>,
     /// The transaction.
@@ -40,8 +41,8 @@ impl Components {
 
     /// With this attribute.
     #[must_use]
-    pub fn a(self, a: Keyword) -> Components {
-        Components { a: Some(a), ..self }
+    pub fn a(self, a: impl Into<EntityRef>) -> Components {
+        Components { a: Some(a.into()), ..self }
     }
 
     /// With this value.
@@ -73,8 +74,13 @@ impl Components {
             }
             match (place, &form.kind) {
                 (crate::datom::Component::E, _) => components.e = Some(EntityRef::from_form(form)?),
-                (crate::datom::Component::A, FormKind::Keyword(a)) => components.a = Some(*a),
-                (crate::datom::Component::A, FormKind::Str(a)) => components.a = Some(Keyword::new(a)),
+                (crate::datom::Component::A, FormKind::Keyword(a)) => components.a = Some(EntityRef::Ident(*a)),
+                (crate::datom::Component::A, FormKind::Str(a)) => {
+                    components.a = Some(EntityRef::Ident(Keyword::new(a)));
+                }
+                (crate::datom::Component::A, FormKind::Int(a)) if *a > 0 => {
+                    components.a = Some(EntityRef::Id(EntityId(*a as u64)));
+                }
                 (crate::datom::Component::Tx, FormKind::Int(tx)) if *tx >= 0 => {
                     components.tx = Some(EntityId(*tx as u64));
                 }
@@ -97,8 +103,15 @@ fn wrong(message: String) -> Error {
 /// What components mean in one database.
 struct Resolved {
     key: Key,
-    /// The name of the attribute of the key.
-    name: Option<Keyword>,
+    /// The place of the attribute of the key.
+    place: Option<Place>,
+}
+
+/// Where an attribute stands among others: by its entity where users see that, then by name.
+type Place = (u64, Keyword);
+
+fn place(schema: &Schema, attribute: &Attribute) -> Place {
+    (if schema.has_attribute_refs() { attribute.entity } else { 0 }, attribute.ident)
 }
 
 impl Db {
@@ -120,8 +133,8 @@ impl Db {
     /// ```
     pub fn datoms(&self, order: Order, components: &Components) -> Result<Datoms> {
         let Some(resolved) = self.resolve(order, components)? else { return Ok(Datoms::none(self)) };
-        let Resolved { key, name } = resolved;
-        Ok(match (order, name) {
+        let Resolved { key, place } = resolved;
+        Ok(match (order, place) {
             (Order::Eavt, None) => Datoms::by_entity(self, Direction::Forward, key.e, key.e, None),
             (_, None) => Datoms::by_attribute(self, order, Direction::Forward, None, None),
             (_, Some(_)) => {
@@ -150,15 +163,15 @@ impl Db {
 
     fn seek(&self, order: Order, components: &Components, direction: Direction) -> Result<Datoms> {
         let Some(resolved) = self.resolve(order, components)? else { return Ok(Datoms::none(self)) };
-        let Resolved { key, name } = resolved;
+        let Resolved { key, place } = resolved;
         if order != Order::Eavt {
-            return Ok(Datoms::by_attribute(self, order, direction, name, Some(key)));
+            return Ok(Datoms::by_attribute(self, order, direction, place, Some(key)));
         }
         let (from, to) = match direction {
             Direction::Forward => (key.e, None),
             Direction::Reverse => (None, key.e),
         };
-        let start = name.map(|name| (name, key));
+        let start = place.map(|place| (place, key));
         Ok(Datoms::by_entity(self, direction, from, to, start))
     }
 
@@ -166,8 +179,13 @@ impl Db {
     ///
     /// # Errors
     /// `Argument`: `:attribute/unknown`, `:attribute/not-indexed`.
-    pub fn index_range(&self, attribute: Keyword, start: Option<Value>, end: Option<Value>) -> Result<Datoms> {
-        let known = self.attribute(attribute)?;
+    pub fn index_range(
+        &self,
+        attribute: impl Into<EntityRef>,
+        start: Option<Value>,
+        end: Option<Value>,
+    ) -> Result<Datoms> {
+        let known = self.attribute_of(&attribute.into())?;
         indexed(known)?;
         let key = |v: Option<Value>| -> Result<Key> {
             let v = v.map(|v| self.coerce(known, v)).transpose()?;
@@ -210,11 +228,11 @@ impl Db {
             },
         };
         let mut key = Key { e, tx: tx.map(|tx| tx.0), ..Key::default() };
-        let Some(name) = a else { return Ok(Some(Resolved { key, name: None })) };
-        let attribute = match self.schema().attribute(*name) {
-            Some(attribute) => attribute,
-            None if self.schema().flexibility() == SchemaFlexibility::Read => return Ok(None),
-            None => self.attribute(*name)?,
+        let Some(named) = a else { return Ok(Some(Resolved { key, place: None })) };
+        let attribute = match self.attribute_of(named) {
+            Ok(attribute) => attribute,
+            Err(_) if self.schema().flexibility() == SchemaFlexibility::Read => return Ok(None),
+            Err(error) => return Err(error),
         };
         if order == Order::Avet {
             indexed(attribute)?;
@@ -223,7 +241,7 @@ impl Db {
         if let Some(v) = v {
             key.v = Some(self.coerce(attribute, v.clone())?);
         }
-        Ok(Some(Resolved { key, name: Some(*name) }))
+        Ok(Some(Resolved { key, place: Some(place(self.schema(), attribute)) }))
     }
 
     /// A value as the attribute stores it; one of a wrong kind stays as it is, for it has a place in the order too.
@@ -280,7 +298,7 @@ enum Plan {
     Entities {
         range: Option<Box<(Option<Cut>, Option<Cut>)>>,
         /// The entity that is not given whole, and where it begins.
-        start: Option<Box<(Keyword, Key)>>,
+        start: Option<Box<(Place, Key)>>,
     },
 }
 
@@ -300,15 +318,18 @@ impl Datoms {
         Datoms::new(db, Direction::Forward, Plan::Runs(VecDeque::new()))
     }
 
-    /// Attribute by attribute; from `name` on, and of that one only what `key` lets through.
-    fn by_attribute(db: &Db, order: Order, direction: Direction, name: Option<Keyword>, key: Option<Key>) -> Datoms {
-        let attributes = db.schema().attributes().into_iter().filter(|a| order != Order::Avet || a.in_avet());
+    /// Attribute by attribute; from `start` on, and of that one only what `key` lets through.
+    fn by_attribute(db: &Db, order: Order, direction: Direction, start: Option<Place>, key: Option<Key>) -> Datoms {
+        let mut attributes = db.schema().attributes();
+        attributes.retain(|a| order != Order::Avet || a.in_avet());
+        attributes.sort_by_key(|a| place(db.schema(), a));
         let mut runs = VecDeque::new();
         for attribute in attributes {
             let whole = Key { a: Some(attribute.id), ..Key::default() };
             let mut run = Run { order, from: Cut::before(whole.clone()), to: Cut::after(whole) };
-            let place = name.map_or(Ordering::Equal, |name| attribute.ident.cmp(&name));
-            let begins = name == Some(attribute.ident);
+            let place = place(db.schema(), attribute);
+            let begins = start == Some(place);
+            let place = start.map_or(Ordering::Equal, |start| place.cmp(&start));
             match direction {
                 Direction::Forward => {
                     if begins && let Some(key) = &key {
@@ -336,7 +357,7 @@ impl Datoms {
         direction: Direction,
         from: Option<u64>,
         to: Option<u64>,
-        start: Option<(Keyword, Key)>,
+        start: Option<(Place, Key)>,
     ) -> Datoms {
         let key = |e| Key { e: Some(e), ..Key::default() };
         let range = Some(Box::new((from.map(|e| Cut::before(key(e))), to.map(|e| Cut::after(key(e))))));
@@ -372,7 +393,7 @@ impl Datoms {
         Ok(self.group.pop_front())
     }
 
-    /// Reads the rows of one entity and sorts them by the names of their attributes.
+    /// Reads the rows of one entity and sorts them by the places of their attributes.
     fn read_group(&mut self, first: Row) -> Result<()> {
         let e = first.e;
         let mut rows = vec![first];
@@ -384,19 +405,19 @@ impl Datoms {
             }
         }
         let schema = self.db.schema();
-        let name = |a: AttrId| schema.get(a).map(|attribute| attribute.ident);
+        let place_of = |a: AttrId| schema.get(a).map(|attribute| place(schema, attribute));
         let in_direction = |order: Ordering| match self.direction {
             Direction::Forward => order,
             Direction::Reverse => order.reverse(),
         };
-        if !rows.is_sorted_by(|x, y| x.a == y.a || in_direction(name(x.a).cmp(&name(y.a))).is_le()) {
-            rows.sort_by(|x, y| in_direction(name(x.a).cmp(&name(y.a))));
+        if !rows.is_sorted_by(|x, y| x.a == y.a || in_direction(place_of(x.a).cmp(&place_of(y.a))).is_le()) {
+            rows.sort_by(|x, y| in_direction(place_of(x.a).cmp(&place_of(y.a))));
         }
         if let Plan::Entities { start, .. } = &mut self.plan
             && let Some(start) = start.take_if(|start| start.1.e == Some(e))
         {
             let (attribute, key) = *start;
-            rows.retain(|row| in_direction(compare_to(name(row.a), row, attribute, &key)).is_ge());
+            rows.retain(|row| in_direction(compare_to(place_of(row.a), row, attribute, &key)).is_ge());
         }
         self.group = rows.into();
         Ok(())
@@ -429,11 +450,11 @@ impl Datoms {
 }
 
 /// Where a row of one entity lies before, among or after the rows that begin with a key.
-fn compare_to(name: Option<Keyword>, row: &Row, attribute: Keyword, key: &Key) -> Ordering {
-    let by_name = name.cmp(&Some(attribute));
+fn compare_to(place: Option<Place>, row: &Row, attribute: Place, key: &Key) -> Ordering {
+    let by_place = place.cmp(&Some(attribute));
     let by_value = || key.v.as_ref().map_or(Ordering::Equal, |v| row.v.cmp(v));
     let by_tx = || key.tx.map_or(Ordering::Equal, |tx| row.tx.cmp(&tx));
-    by_name.then_with(by_value).then_with(by_tx)
+    by_place.then_with(by_value).then_with(by_tx)
 }
 
 impl Iterator for Datoms {
@@ -580,7 +601,7 @@ mod tests {
         assert_eq!(code(Order::HistoryEavt, "[]"), "datoms/components");
         let bad =
             |text: &str| Components::from_forms(Order::Eavt, read(text).unwrap().items().unwrap()).unwrap_err().code();
-        assert_eq!(bad("[1 2]"), "datoms/components");
+        assert_eq!(bad("[1 2.5]"), "datoms/components");
         assert_eq!(bad("[1 :a 1 1 1]"), "datoms/components");
         assert_eq!(bad("[1.5]"), "entity-id/syntax");
         assert_eq!(db.index_range(Keyword::new("a/age"), None, None).unwrap_err().code(), "attribute/not-indexed");

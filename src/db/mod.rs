@@ -19,7 +19,7 @@ pub use view::Mode;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::datom::{AttrId, Component, Cut, Datom, EntityId, Key, OPEN, Order, Row, TX0};
+use crate::datom::{AttrId, Component, Cut, Datom, EntityId, Key, OPEN, Order, Row, TX0, Value};
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Cursor, Direction};
@@ -65,6 +65,27 @@ impl Db {
     /// The name of an attribute.
     pub fn ident(&self, a: AttrId) -> Option<Keyword> {
         self.snapshot.schema.get(a).map(|attribute| attribute.ident)
+    }
+
+    /// What users see as an attribute, in datoms and in the variables of queries: its name or, with `:attribute-refs?
+    /// true`, its entity.
+    pub fn shown_attribute(&self, a: AttrId) -> Value {
+        self.snapshot.schema.shown(a).unwrap_or(Value::Nil)
+    }
+
+    /// The attribute that an ident, an entity or a lookup ref names.
+    ///
+    /// # Errors
+    /// `Argument`, code `:attribute/unknown`, and those of [`entid`](Self::entid).
+    pub fn attribute_of(&self, attribute: &EntityRef) -> Result<&Arc<Attribute>> {
+        if let EntityRef::Ident(ident) = attribute {
+            return self.attribute(*ident);
+        }
+        let entity = self.entid(attribute)?;
+        entity.and_then(|id| self.schema().of_entity(id.0)).ok_or_else(|| {
+            let message = format!("no attribute is defined by the entity {attribute:?}");
+            Error::new(ErrorKind::Argument, "attribute/unknown", message)
+        })
     }
 
     /// The attribute of that name, or an error that suggests the nearest known one.
@@ -177,7 +198,6 @@ impl Db {
 
     /// The last transaction at or before an instant; [`TX0`] when there is none.
     fn transaction_at(&self, instant: i64) -> Result<EntityId> {
-        use crate::datom::Value;
         use crate::schema::builtin::TX_INSTANT;
         let from = Cut::before(Key { a: Some(TX_INSTANT), ..Key::default() });
         let to = Cut::after(Key { a: Some(TX_INSTANT), v: Some(Value::Instant(instant)), ..Key::default() });

@@ -10,7 +10,7 @@ use crate::edn::Form;
 use crate::error::Result;
 use crate::index::{Direction, Edit, Edits, Index, IndexKind, NodeSource};
 use crate::library::Library;
-use crate::schema::{Attribute, Schema, SchemaFlexibility, ValueCaps, ValueType};
+use crate::schema::{Attribute, Schema, SchemaFlexibility, ValueCaps, ValueType, system};
 
 /// What is fixed when a database is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +61,7 @@ pub(crate) struct Changes {
 }
 
 impl Snapshot {
-    /// A database without facts.
+    /// A database without facts but, where users see attributes as entities, those about the engine's own.
     pub fn empty(
         settings: Settings,
         kind: &dyn IndexKind,
@@ -70,9 +70,10 @@ impl Snapshot {
     ) -> Result<Snapshot> {
         let empty = |order| kind.empty(order, index_settings, Arc::clone(nodes));
         let [eavt, aevt, avet, history_eavt, history_aevt, history_avet] = Order::ALL;
-        Ok(Snapshot {
+        let schema = Arc::new(Schema::begun(settings.flexibility, settings.attribute_refs));
+        let nothing = Snapshot {
             settings,
-            schema: Arc::new(Schema::new(settings.flexibility)),
+            schema: Arc::clone(&schema),
             basis_t: EntityId(TX0),
             max_eid: EntityId(0),
             last_instant: i64::MIN,
@@ -85,6 +86,17 @@ impl Snapshot {
                 empty(history_avet)?,
             ],
             library: Arc::default(),
+        };
+        if !settings.attribute_refs {
+            return Ok(nothing);
+        }
+        nothing.apply(&Changes {
+            t: EntityId(TX0),
+            instant: 0,
+            opened: system::rows(&schema),
+            closed: Vec::new(),
+            schema,
+            max_eid: EntityId(system::LAST_SYSTEM_ENTITY),
         })
     }
 

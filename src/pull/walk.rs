@@ -249,13 +249,13 @@ impl<'p> Walk<'p> {
                     Some(Node { pattern, .. }) if !self.was_seen(i, e) => {
                         self.child(i, e, pattern, Step::Recursed(name))?
                     }
-                    _ => Item::Value(only_id(e)),
+                    _ => Item::Value(self.only_id(e)),
                 },
                 Some((Sub::Plain, _)) | None => {
                     if field.component && !reverse && !self.was_seen(i, e) {
                         self.child(i, e, self.everything, Step::Component)?
                     } else {
-                        Item::Value(only_id(e))
+                        Item::Value(self.only_id(e))
                     }
                 }
             });
@@ -300,6 +300,14 @@ impl<'p> Walk<'p> {
         }
     }
 
+    /// An entity that is not gone into. Attributes as entities come with their names.
+    fn only_id(&self, e: EntityId) -> Value {
+        let pair = |key: &str, value| (Value::Keyword(Keyword::new(key)), value);
+        let mut map = vec![pair("db/id", Value::Ref(e))];
+        map.extend(self.db.schema().ident_of_entity(e.0).map(|ident| pair("db/ident", ident.into())));
+        Value::Map(map.into())
+    }
+
     /// Makes the maps, children before parents: a child always comes after its parent.
     fn assemble(mut self) -> Result<Vec<Value>> {
         let mut made: Vec<Option<Value>> = Vec::new();
@@ -318,10 +326,6 @@ impl<'p> Walk<'p> {
         made.truncate(self.roots);
         Ok(made.into_iter().map(|value| value.unwrap_or(Value::Nil)).collect())
     }
-}
-
-fn only_id(e: EntityId) -> Value {
-    Value::Map([(Value::Keyword(Keyword::new("db/id")), Value::Ref(e))].into())
 }
 
 /// The key and value of an entry, if there is one.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Attribute, Cardinality, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin};
+use super::{Attribute, Cardinality, Schema, SchemaFlexibility, TupleShape, Unique, ValueType, builtin, system};
 use crate::datom::{AttrId, Value};
 use crate::edn::{Keyword, Symbol};
 use crate::error::{Error, ErrorKind, Result};
@@ -66,20 +66,20 @@ pub(crate) fn define(
     let mut has_cardinality = false;
     for (a, v) in datoms {
         match (*a, v) {
-            (builtin::VALUE_TYPE, Value::Keyword(k)) => attribute.value_type = Some(value_type(ident, *k)?),
-            (builtin::CARDINALITY, Value::Keyword(k)) => {
+            (builtin::VALUE_TYPE, v) => attribute.value_type = Some(value_type(ident, "db/valueType", v)?),
+            (builtin::CARDINALITY, v) => {
                 has_cardinality = true;
-                attribute.cardinality = match k.as_str() {
-                    "db.cardinality/one" => Cardinality::One,
-                    "db.cardinality/many" => Cardinality::Many,
-                    _ => return Err(unknown(ident, "db/cardinality", *k, ":db.cardinality/one or /many")),
+                attribute.cardinality = match keyword_of(v).map(Keyword::as_str) {
+                    Some("db.cardinality/one") => Cardinality::One,
+                    Some("db.cardinality/many") => Cardinality::Many,
+                    _ => return Err(unknown(ident, "db/cardinality", v, ":db.cardinality/one or /many")),
                 };
             }
-            (builtin::UNIQUE, Value::Keyword(k)) => {
-                attribute.unique = Some(match k.as_str() {
-                    "db.unique/identity" => Unique::Identity,
-                    "db.unique/value" => Unique::Value,
-                    _ => return Err(unknown(ident, "db/unique", *k, ":db.unique/identity or /value")),
+            (builtin::UNIQUE, v) => {
+                attribute.unique = Some(match keyword_of(v).map(Keyword::as_str) {
+                    Some("db.unique/identity") => Unique::Identity,
+                    Some("db.unique/value") => Unique::Value,
+                    _ => return Err(unknown(ident, "db/unique", v, ":db.unique/identity or /value")),
                 });
             }
             (builtin::INDEX, Value::Bool(b)) => attribute.indexed = *b,
@@ -88,11 +88,12 @@ pub(crate) fn define(
             (builtin::MAX_LENGTH, Value::Long(n)) => attribute.max_length = Some(max_length(ident, *n)?),
             (builtin::ATTR_PREDS, Value::Symbol(s)) => attribute.preds.push(*s),
             (builtin::ATTR_PREDS, Value::Keyword(k)) => attribute.preds.push(Symbol::new(k.as_str())),
-            (builtin::TUPLE_TYPE, Value::Keyword(k)) => {
-                attribute.tuple = Some(TupleShape::Homogeneous(value_type(ident, *k)?));
+            (builtin::TUPLE_TYPE, v) => {
+                attribute.tuple = Some(TupleShape::Homogeneous(value_type(ident, "db/tupleType", v)?));
             }
             (builtin::TUPLE_TYPES, Value::Tuple(members)) => {
-                let types = keywords(ident, "db/tupleTypes", members)?.into_iter().map(|k| value_type(ident, k));
+                let types = keywords(ident, "db/tupleTypes", members)?.into_iter();
+                let types = types.map(|k| value_type(ident, "db/tupleTypes", &k.into()));
                 attribute.tuple = Some(TupleShape::Heterogeneous(types.collect::<Result<Arc<[_]>>>()?));
             }
             (builtin::TUPLE_ATTRS, Value::Tuple(members)) => {
@@ -140,10 +141,20 @@ fn check_parts(attribute: &Attribute) -> Result<()> {
     Ok(())
 }
 
-fn value_type(ident: Keyword, keyword: Keyword) -> Result<ValueType> {
-    ValueType::from_keyword(keyword).ok_or_else(|| {
+/// The keyword that a value is, or that names the entity of the engine that it is.
+fn keyword_of(value: &Value) -> Option<Keyword> {
+    match value {
+        Value::Keyword(keyword) => Some(*keyword),
+        Value::Ref(id) => system::ident_of(id.0),
+        Value::Long(n) => system::ident_of(u64::try_from(*n).ok()?),
+        _ => None,
+    }
+}
+
+fn value_type(ident: Keyword, key: &str, value: &Value) -> Result<ValueType> {
+    keyword_of(value).and_then(ValueType::from_keyword).ok_or_else(|| {
         let known: Vec<_> = ValueType::keywords().iter().map(Keyword::to_string).collect();
-        unknown(ident, "db/valueType", keyword, &format!("one of {}", known.join(" ")))
+        unknown(ident, key, value, &format!("one of {}", known.join(" ")))
     })
 }
 
@@ -162,8 +173,8 @@ fn keywords(ident: Keyword, key: &str, members: &[Value]) -> Result<Vec<Keyword>
     members.iter().map(keyword).collect()
 }
 
-fn unknown(ident: Keyword, key: &str, got: Keyword, wanted: &str) -> Error {
-    refuse(format!("{ident}: :{key} wants {wanted}, got {got}"))
+fn unknown(ident: Keyword, key: &str, got: &Value, wanted: &str) -> Error {
+    refuse(format!("{ident}: :{key} wants {wanted}, got {got:?}"))
 }
 
 fn refuse(message: String) -> Error {
@@ -263,11 +274,6 @@ pub(crate) fn demands(old: &Attribute, new: Option<&Attribute>, attribute_refs: 
 }
 
 impl Schema {
-    /// The attribute that an entity defines.
-    pub(crate) fn of_entity(&self, e: u64) -> Option<&Arc<Attribute>> {
-        self.by_id.values().find(|attribute| attribute.entity == e && e != 0)
-    }
-
     /// All attributes, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Attribute>> {
         self.by_id.values()
@@ -277,6 +283,7 @@ impl Schema {
     pub(crate) fn remove(&mut self, id: AttrId) {
         if let Some(old) = self.by_id.remove(&id) {
             self.by_ident.remove(&old.ident);
+            self.by_entity.remove(&old.entity);
         }
     }
 

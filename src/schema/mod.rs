@@ -5,6 +5,8 @@ mod bootstrap;
 mod caps;
 pub(crate) mod change;
 mod coerce;
+mod describe;
+pub(crate) mod system;
 
 pub use attribute::{Attribute, Cardinality, TupleShape, Unique, ValueType};
 pub use bootstrap::{FIRST_USER_ATTRIBUTE, builtin};
@@ -15,7 +17,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::datom::AttrId;
+use crate::datom::{AttrId, EntityId, Value};
 use crate::edn::Keyword;
 
 /// Whether attributes must be declared before they are used.
@@ -31,25 +33,43 @@ pub enum SchemaFlexibility {
 #[derive(Debug, Clone)]
 pub struct Schema {
     flexibility: SchemaFlexibility,
+    /// Whether users see attributes as entities.
+    attribute_refs: bool,
     by_id: HashMap<AttrId, Arc<Attribute>>,
     by_ident: HashMap<Keyword, AttrId>,
+    by_entity: HashMap<u64, AttrId>,
     next: AttrId,
 }
 
 impl Schema {
     /// The schema of a new database: the built-in attributes.
     pub fn new(flexibility: SchemaFlexibility) -> Schema {
-        let mut schema =
-            Schema { flexibility, by_id: HashMap::new(), by_ident: HashMap::new(), next: FIRST_USER_ATTRIBUTE };
-        for attribute in bootstrap::attributes() {
-            schema.put(attribute);
-        }
+        Schema::begun(flexibility, false)
+    }
+
+    /// The schema of a new database, in which users see attributes as entities or not.
+    pub(crate) fn begun(flexibility: SchemaFlexibility, attribute_refs: bool) -> Schema {
+        let mut schema = Schema {
+            flexibility,
+            attribute_refs,
+            by_id: HashMap::new(),
+            by_ident: HashMap::new(),
+            by_entity: HashMap::new(),
+            next: FIRST_USER_ATTRIBUTE,
+        };
+        let attributes = if attribute_refs { system::attributes() } else { bootstrap::attributes() };
+        attributes.into_iter().for_each(|attribute| schema.put(attribute));
         schema
     }
 
     /// Whether attributes must be declared.
     pub fn flexibility(&self) -> SchemaFlexibility {
         self.flexibility
+    }
+
+    /// Whether users see attributes as entities (`:attribute-refs?`).
+    pub fn has_attribute_refs(&self) -> bool {
+        self.attribute_refs
     }
 
     /// The attribute with that name.
@@ -60,6 +80,26 @@ impl Schema {
     /// The attribute with that number.
     pub fn get(&self, id: AttrId) -> Option<&Arc<Attribute>> {
         self.by_id.get(&id)
+    }
+
+    /// The attribute that an entity defines.
+    pub fn of_entity(&self, entity: u64) -> Option<&Arc<Attribute>> {
+        self.by_entity.get(&entity).and_then(|id| self.by_id.get(id))
+    }
+
+    /// What users see as an attribute: its name or, with `:attribute-refs?`, its entity.
+    pub fn shown(&self, id: AttrId) -> Option<Value> {
+        let attribute = self.get(id)?;
+        Some(if self.attribute_refs { Value::Ref(EntityId(attribute.entity)) } else { attribute.ident.into() })
+    }
+
+    /// The name of an entity that is an attribute or one of the engine's, such as `:db.type/long`; only with
+    /// `:attribute-refs?`.
+    pub fn ident_of_entity(&self, entity: u64) -> Option<Keyword> {
+        if !self.attribute_refs {
+            return None;
+        }
+        self.of_entity(entity).map(|attribute| attribute.ident).or_else(|| system::ident_of(entity))
     }
 
     /// The ref attribute that a reverse name such as `:person/_friend` means: `:person/friend`.
@@ -85,8 +125,8 @@ impl Schema {
     }
 
     /// The schema of a stored database: the built-in attributes and those that were stored with it.
-    pub(crate) fn restored(flexibility: SchemaFlexibility, attributes: Vec<Attribute>) -> Schema {
-        let mut schema = Schema::new(flexibility);
+    pub(crate) fn restored(flexibility: SchemaFlexibility, attribute_refs: bool, attributes: Vec<Attribute>) -> Schema {
+        let mut schema = Schema::begun(flexibility, attribute_refs);
         attributes.into_iter().for_each(|attribute| schema.put(attribute));
         schema
     }
@@ -98,11 +138,12 @@ impl Schema {
 
     /// Adds or replaces an attribute, by its number.
     pub(crate) fn put(&mut self, attribute: Attribute) {
-        if let Some(old) = self.by_id.get(&attribute.id) {
-            self.by_ident.remove(&old.ident);
-        }
+        self.remove(attribute.id);
         self.next = self.next.max(AttrId(attribute.id.0 + 1));
         self.by_ident.insert(attribute.ident, attribute.id);
+        if attribute.entity != 0 {
+            self.by_entity.insert(attribute.entity, attribute.id);
+        }
         self.by_id.insert(attribute.id, Arc::new(attribute));
     }
 

@@ -7,9 +7,6 @@ use crate::error::{Error, ErrorKind, Result};
 use super::fact::{Context, Fact, TEMP};
 use super::upsert::Bindings;
 
-/// Ids up to this one are the engine's where attributes are entities.
-pub(super) const SYSTEM_ENTITIES: u64 = 54;
-
 pub(super) struct Allocated {
     /// For each tempid.
     pub ids: Vec<u64>,
@@ -24,13 +21,12 @@ pub(super) fn allocate(
     max_named: u64,
     facts: &mut [Fact],
 ) -> Result<Allocated> {
-    let floor = if context.snapshot.settings.attribute_refs { SYSTEM_ENTITIES } else { 0 };
     let mut max_eid = EntityId(context.snapshot.max_eid.0.max(max_named));
     let mut ids: Vec<u64> = Vec::with_capacity(temps);
     for slot in (0..temps as u64).map(|n| TEMP | n) {
         let root = bindings.find(slot);
         let id = if root == slot {
-            let next = EntityId(max_eid.0.max(floor)).next().ok_or_else(|| {
+            let next = max_eid.next().ok_or_else(|| {
                 Error::new(ErrorKind::Limit, "transact/entity-id", "all ids of entities are given out")
             })?;
             max_eid = next;

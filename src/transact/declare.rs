@@ -7,12 +7,12 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 
 use crate::datom::{AttrId, Cut, Key, Order, Row, Value};
-use crate::db::Snapshot;
+use crate::db::{EntityRef, Snapshot};
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Direction;
 use crate::schema::change::{self, Demand};
-use crate::schema::{Attribute, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, builtin};
+use crate::schema::{Attribute, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, TupleShape, builtin, system};
 
 use super::apply::Change;
 use super::check::shorten;
@@ -43,7 +43,7 @@ pub(super) fn declare(context: Context<'_>, ops: &[Op]) -> Result<Declared> {
     for draft in drafts(&schema, ops) {
         let Some(ident) = change::ident_of(&draft.datoms) else { continue };
         idents.insert(ident);
-        if schema.attribute(ident).is_some() {
+        if schema.attribute(ident).is_some() || draft.subject.is_some_and(|subject| is_attribute(&schema, subject)) {
             continue;
         }
         let attribute = change::check_ident(ident)
@@ -55,6 +55,15 @@ pub(super) fn declare(context: Context<'_>, ops: &[Op]) -> Result<Declared> {
         }
     }
     Ok(Declared { schema, interned, idents })
+}
+
+/// Whether the subject names an attribute that there is already, which gets another definition.
+fn is_attribute(schema: &Schema, subject: &Subject) -> bool {
+    match subject {
+        Subject::Entity(EntityRef::Id(id)) => schema.of_entity(id.0).is_some(),
+        Subject::Entity(EntityRef::Ident(ident)) => schema.attribute(*ident).is_some(),
+        _ => false,
+    }
 }
 
 fn drafts<'a>(schema: &Schema, ops: &'a [Op]) -> Vec<Draft<'a>> {
@@ -138,6 +147,14 @@ pub(super) fn derive(
         }
         defined.push((e, datoms, old));
     }
+    // Names may be exchanged, so all of them are free before any is taken.
+    for (_, datoms, old) in &defined {
+        if let Some(old) = old
+            && change::ident_of(datoms) != Some(old.ident)
+        {
+            schema.remove(old.id);
+        }
+    }
     for (e, datoms, old) in defined {
         let ident = change::ident_of(&datoms);
         let known = old.map(|old| old.id).or_else(|| schema.attribute(ident?).map(|attribute| attribute.id));
@@ -174,6 +191,23 @@ fn definition(before: &Snapshot, e: u64) -> Result<Vec<(AttrId, Value)>> {
         datoms.extend(rows.map(|row| (row.a, row.v)));
     }
     Ok(datoms)
+}
+
+/// Refuses to change what the engine says of its own attributes.
+pub(super) fn spare_system(context: Context<'_>, facts: &[Fact], changes: &[Change]) -> Result<()> {
+    if !context.snapshot.settings.attribute_refs {
+        return Ok(());
+    }
+    match changes.iter().find(|change| change.row.e <= system::LAST_SYSTEM_ENTITY) {
+        None => Ok(()),
+        Some(change) => {
+            let (e, last) = (change.row.e, system::LAST_SYSTEM_ENTITY);
+            let name = system::ident_of(e).map(|ident| format!(" ({ident})")).unwrap_or_default();
+            let message = format!("the entity {e}{name} cannot be changed: the entities 1 to {last} are the engine's");
+            let error = Error::new(ErrorKind::Transact, "transact/system-entity", message);
+            Err(context.locate(facts[change.fact as usize].op, error))
+        }
+    }
 }
 
 /// The operations that say something of a definition, by its entity: the first of each.
@@ -220,10 +254,29 @@ pub(super) fn check(
             let entity = new.map_or(old.entity, |new| new.entity);
             let demands = change::demands(old, new.map(|new| &**new), after.settings.attribute_refs);
             let met = demands.and_then(|demands| demands.into_iter().try_for_each(|demand| meet(after, old, demand)));
+            let met = met.and_then(|()| check_rename(&after.schema, old, new));
             met.map_err(|error| locate(entity, error))?;
         }
     }
     Ok(())
+}
+
+/// A composite tuple knows its members by their names.
+fn check_rename(after: &Schema, old: &Attribute, new: Option<&Arc<Attribute>>) -> Result<()> {
+    if new.is_none_or(|new| new.ident == old.ident) {
+        return Ok(());
+    }
+    let names_it = |other: &&Arc<Attribute>| match &other.tuple {
+        Some(TupleShape::Composite(members)) => members.contains(&old.ident),
+        _ => false,
+    };
+    match after.iter().find(names_it) {
+        None => Ok(()),
+        Some(tuple) => {
+            let message = format!("{}: it cannot be renamed while {} is made of it", old.ident, tuple.ident);
+            Err(Error::new(ErrorKind::Transact, "transact/schema", message))
+        }
+    }
 }
 
 /// An attribute that the transaction brings was worked with as it is now defined.

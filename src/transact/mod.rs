@@ -187,22 +187,14 @@ fn conclude(
 ) -> Result<Transacted> {
     let snapshot = context.snapshot;
     let Conclusion { t, instant, max_eid, mut interned, tempids, tx_meta } = conclusion;
+    declare::spare_system(context, facts, &changes)?;
     let tx_data = changes.iter().map(|change| datom(change, t)).collect();
-    let defining = declare::defining(&facts, &changes);
     let defining = declare::defining(facts, &changes);
     let (opened, closed) = part(changes);
     let schema = declare::derive(snapshot, &mut interned, &opened, &closed)?;
     let changes = Changes { t, instant, opened, closed, schema, max_eid };
     let after = snapshot.apply(&changes)?;
-<<<<<<< HEAD
     declare::check(context, worked, &after, &changes.opened, &defining)?;
-=======
-    declare::check(context, &worked, &after, &changes.opened, &defining)?;
-
-    let named = temps.names.into_iter().zip(allocated.ids);
-    let mut tempids: Vec<_> = named.filter_map(|(name, id)| Some((name?, EntityId(id)))).collect();
-    tempids.push((TempId::CurrentTx, t));
->>>>>>> theirs
     let db_after = Db::new(Arc::new(after));
     let report = TxReport { db_before: db.clone(), db_after, tx_data, tempids, tx_meta };
     Ok(Transacted { report, changes, interned })

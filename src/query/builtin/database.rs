@@ -17,25 +17,38 @@ pub(super) const BUILTINS: &[Builtin] = &[
             return Err(Error::new(ErrorKind::Query, "query/nil-default", message));
         }
         let e = entity(args, 1)?;
-        let found = e.map_or(Ok(None), |e| first_value(args.db(0)?, e, args.keyword(2)?))?;
+        let found = e.map_or(Ok(None), |e| first_value(args.db(0)?, e, attribute(args, 2)?))?;
         Ok(Some(found.unwrap_or_else(|| default.clone())))
     }),
     Builtin::new("get-some", 3, MANY, |args| {
         let db = args.db(0)?;
         let Some(e) = entity(args, 1)? else { return Ok(None) };
         for i in 2..args.len() {
-            let attribute = args.keyword(i)?;
+            let attribute = attribute(args, i)?;
             if let Some(value) = first_value(db, e, attribute)? {
-                return Ok(Some(vec![Value::Keyword(attribute), value].into()));
+                let shown = db.schema().attribute(attribute).and_then(|known| db.schema().shown(known.id));
+                return Ok(Some(vec![shown.unwrap_or(Value::Keyword(attribute)), value].into()));
             }
         }
         Ok(None)
     }),
     Builtin::new("missing?", 3, 3, |args| {
         let e = entity(args, 1)?;
-        bool(e.map_or(Ok(None), |e| first_value(args.db(0)?, e, args.keyword(2)?))?.is_none())
+        bool(e.map_or(Ok(None), |e| first_value(args.db(0)?, e, attribute(args, 2)?))?.is_none())
     }),
 ];
+
+/// The attribute that an argument names: by its ident or, where attributes are entities, as one.
+fn attribute(args: &Args<'_>, i: usize) -> Result<Keyword> {
+    let schema = args.db(0)?.schema();
+    let entity = match args.value(i)? {
+        Value::Ref(id) if schema.has_attribute_refs() => id.0,
+        Value::Long(n) if schema.has_attribute_refs() => u64::try_from(*n).unwrap_or(0),
+        _ => return args.keyword(i),
+    };
+    let attribute = schema.of_entity(entity).ok_or_else(|| args.type_error(i, "an attribute"))?;
+    Ok(attribute.ident)
+}
 
 /// The entity that an argument names by id, ident or lookup ref; `None` where it names none.
 fn entity(args: &Args<'_>, i: usize) -> Result<Option<EntityId>> {

@@ -217,7 +217,12 @@ impl LookupOp {
     fn resolve_checks(&mut self, cx: &Exec<'_>) -> Result<()> {
         self.named.clear();
         for i in &self.checks {
-            let is_entity = matches!(*i, E | TX) || *i == V && self.attribute.as_ref().is_some_and(|a| a.is_ref());
+            let is_entity = match *i {
+                E | TX => true,
+                A => self.db.schema().has_attribute_refs(),
+                V => self.attribute.as_ref().is_some_and(|a| a.is_ref()),
+                _ => false,
+            };
             let Slot::Left(column) = &self.slots[*i] else { continue };
             let column = &self.left.columns[*column];
             let names = |row: usize| matches!(column.kind_at(row), ValueKind::Keyword | ValueKind::Tuple);
@@ -232,9 +237,10 @@ impl LookupOp {
     fn part<'c>(&self, columns: &'c Columns, at: usize, i: usize) -> ValueRef<'c> {
         match i {
             E => ValueRef::Ref(EntityId(columns.e.get(at))),
-            A => match self.db.ident(AttrId(columns.a.get(at) as u32)) {
-                Some(ident) => ValueRef::Keyword(ident),
-                None => ValueRef::Nil,
+            A => match self.db.schema().shown(AttrId(columns.a.get(at) as u32)) {
+                Some(Value::Keyword(ident)) => ValueRef::Keyword(ident),
+                Some(Value::Ref(entity)) => ValueRef::Ref(entity),
+                _ => ValueRef::Nil,
             },
             V => columns.v.get(at),
             TX => ValueRef::Ref(EntityId(columns.tx.get(at))),
@@ -335,9 +341,10 @@ fn extend_part(column: &mut Column, db: &Db, columns: &Columns, position: usize,
         TX => column.extend_ints(ValueKind::Ref, &columns.tx, start..end),
         A => {
             for at in start..end {
-                match db.ident(AttrId(columns.a.get(at) as u32)) {
-                    Some(ident) => column.push(ValueKind::Keyword, u64::from(ident.id())),
-                    None => column.push(ValueKind::Nil, 0),
+                match db.schema().shown(AttrId(columns.a.get(at) as u32)) {
+                    Some(Value::Keyword(ident)) => column.push(ValueKind::Keyword, u64::from(ident.id())),
+                    Some(Value::Ref(entity)) => column.push(ValueKind::Ref, entity.0),
+                    _ => column.push(ValueKind::Nil, 0),
                 }
             }
         }

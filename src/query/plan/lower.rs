@@ -8,7 +8,7 @@ use hashbrown::{HashMap, HashSet};
 use super::estimate::{Samples, estimate, scan_order};
 use super::facts::Facts;
 use super::order::{Choice, Facet, Known, Method, State};
-use super::shape::shape;
+use super::shape::{attribute_named, shape};
 use super::{
     A, E, Lookup, OP, Op, Operand, Part, Plan, Rows, RuleArg, RuleCall, Step, TX, TableCall, V, ValueRange, is_single,
 };
@@ -69,10 +69,13 @@ impl<'r> Planner<'r> {
                 }
             }
         }
-        // A variable in the place of an attribute holds a keyword; elsewhere it must be resolved.
+        // A variable in the place of an attribute holds a keyword, unless attributes are entities; elsewhere it must be
+        // resolved.
+        let refs = |source: usize| run.db(source).is_some_and(|db| db.schema().has_attribute_refs());
         for clause in &run.program.clauses {
-            if let Kind::Pattern { terms, .. } = &clause.kind
+            if let Kind::Pattern { source, terms } = &clause.kind
                 && let Some(Term::Var(var)) = terms.get(A)
+                && !refs(*source)
             {
                 waits_for.insert(*var);
             }
@@ -83,13 +86,9 @@ impl<'r> Planner<'r> {
                     *term == Term::Var(*var)
                         && match (i, terms.get(A)) {
                             (E | TX, _) => true,
+                            (A, _) => refs(*source),
                             (V, Some(Term::Const(a))) => {
-                                let ident = match &run.constants[*a] {
-                                    Value::Keyword(k) => Some(*k),
-                                    _ => None,
-                                };
-                                let db = run.db(*source);
-                                let attribute = db.zip(ident).and_then(|(db, k)| db.schema().attribute(k));
+                                let attribute = run.db(*source).and_then(|db| attribute_named(db, &run.constants[*a]));
                                 attribute.is_some_and(|a| a.is_ref())
                             }
                             _ => false,

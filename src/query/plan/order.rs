@@ -180,10 +180,17 @@ impl Planner<'_> {
         state.unit = false;
     }
 
+    /// Whether attributes of the source are entities.
+    fn sees_entities(&self, source: usize) -> bool {
+        self.run.db(source).is_some_and(|db| db.schema().has_attribute_refs())
+    }
+
     pub(super) fn is_ready(&self, clause: &Clause, bound: &HashSet<Var>) -> bool {
         match &clause.kind {
-            Kind::Pattern { terms, .. } => terms.iter().enumerate().all(|(i, term)| match term {
-                Term::Var(var) if i != A => !self.waits_for.contains(var) || bound.contains(var),
+            Kind::Pattern { source, terms } => terms.iter().enumerate().all(|(i, term)| match term {
+                Term::Var(var) if i != A || self.sees_entities(*source) => {
+                    !self.waits_for.contains(var) || bound.contains(var)
+                }
                 _ => true,
             }),
             Kind::Input { .. } => true,

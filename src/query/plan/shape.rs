@@ -1,7 +1,7 @@
 //! Patterns against a schema: constants become entities, attributes and values.
 
 use super::{A, E, OP, Part, TX, V};
-use crate::datom::{AttrId, EntityId, Value};
+use crate::datom::{EntityId, Value};
 use crate::db::{Db, EntityRef};
 use crate::edn::Keyword;
 use crate::error::Result;
@@ -68,10 +68,9 @@ fn resolve_attribute(db: &Db, value: &Value) -> Result<Result<Arc<Attribute>, No
     let ident = match value {
         Value::Keyword(ident) => Some(*ident),
         Value::Str(text) => Some(Keyword::new(text)),
-        Value::Long(_) | Value::Ref(_) => attribute_of_entity(db, value),
         _ => None,
     };
-    Ok(match ident.and_then(|ident| db.schema().attribute(ident)) {
+    Ok(match attribute_named(db, value) {
         Some(attribute) => Ok(Arc::clone(attribute)),
         None => {
             let hint = ident.and_then(|ident| db.schema().nearest(ident));
@@ -85,11 +84,14 @@ fn resolve_attribute(db: &Db, value: &Value) -> Result<Result<Arc<Attribute>, No
     })
 }
 
-/// The attribute that an entity defines.
-fn attribute_of_entity(db: &Db, value: &Value) -> Option<Keyword> {
-    let id = entity_number(value)?;
-    let defined = db.schema().attributes().into_iter().find(|a| a.entity == id && id != 0);
-    defined.or_else(|| db.schema().get(AttrId(u32::try_from(id).ok()?)).filter(|a| a.entity == 0)).map(|a| a.ident)
+/// The attribute that a value in the place of one names: by its ident, or as the entity that defines it.
+pub(in crate::query) fn attribute_named<'d>(db: &'d Db, value: &Value) -> Option<&'d Arc<Attribute>> {
+    let schema = db.schema();
+    match value {
+        Value::Keyword(ident) => schema.attribute(*ident),
+        Value::Str(text) => schema.attribute(Keyword::new(text)),
+        _ => schema.of_entity(entity_number(value)?),
+    }
 }
 
 fn entity_number(value: &Value) -> Option<u64> {

@@ -6,7 +6,6 @@ use super::LoadIds;
 use crate::datom::{EntityId, TX0};
 use crate::db::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
-use crate::transact::allocate::SYSTEM_ENTITIES;
 
 #[derive(Debug)]
 pub(super) struct Ids {
@@ -16,20 +15,17 @@ pub(super) struct Ids {
     t: u64,
     /// The largest id so far of an entity that is no transaction.
     max_eid: EntityId,
-    /// Ids up to this one are not given out.
-    floor: u64,
 }
 
 impl Ids {
     pub fn new(ids: LoadIds) -> Ids {
         let map = (ids == LoadIds::Map).then(HashMap::new);
-        Ids { map, t: 0, max_eid: EntityId(0), floor: 0 }
+        Ids { map, t: 0, max_eid: EntityId(0) }
     }
 
     /// The id of the next transaction, which is `source` in the dump.
     pub fn begin(&mut self, snapshot: &Snapshot, source: u64) -> Result<EntityId> {
         self.max_eid = snapshot.max_eid;
-        self.floor = if snapshot.settings.attribute_refs { SYSTEM_ENTITIES } else { 0 };
         let last = snapshot.basis_t;
         let t = match &mut self.map {
             Some(map) => {
@@ -71,7 +67,8 @@ impl Ids {
         if let Some(id) = map.get(&source.0) {
             return Ok(EntityId(*id));
         }
-        let next = EntityId(self.max_eid.0.max(self.floor))
+        let next = self
+            .max_eid
             .next()
             .ok_or_else(|| Error::new(ErrorKind::Limit, "transact/entity-id", "all ids of entities are given out"))?;
         self.max_eid = next;

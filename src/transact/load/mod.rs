@@ -23,7 +23,7 @@ use crate::datom::{AttrId, EntityId, Key, TX0, Value};
 use crate::db::{Db, Snapshot};
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::{Attribute, Schema, SchemaFlexibility, TupleShape, ValueType, builtin, change};
+use crate::schema::{Attribute, Schema, SchemaFlexibility, TupleShape, ValueType, builtin, change, system};
 use idents::Idents;
 use ids::Ids;
 
@@ -275,7 +275,13 @@ impl Loader {
 
     /// The value as the attribute keeps it, with the ids of this database.
     fn value(&mut self, attribute: &Attribute, v: Value) -> Result<Value> {
-        let v = check::convert(attribute, self.by_name(attribute, v))?;
+        let v = self.by_name(attribute, v);
+        if let (true, Value::Keyword(word)) = (attribute.is_ref(), &v) {
+            // Only a word of a definition is named so.
+            let entity = system::entity_of(*word);
+            return entity.map(Value::Ref).ok_or_else(|| check::mismatch(attribute, ValueType::Ref, &v));
+        }
+        let v = check::convert(attribute, v)?;
         match v {
             Value::Ref(id) => self.report.ids.entity(id).map(Value::Ref),
             Value::Tuple(members) if members.iter().any(|member| matches!(member, Value::Ref(_))) => {
@@ -289,14 +295,15 @@ impl Loader {
         }
     }
 
-    /// Where attributes are entities, so are the words of a definition; here they are keywords.
+    /// Where attributes are entities, so are the words of a definition: they go from database to database by name.
     fn by_name(&self, attribute: &Attribute, v: Value) -> Value {
         let id = match v {
             Value::Long(n) => u64::try_from(n).ok(),
             Value::Ref(id) => Some(id.0),
             _ => None,
         };
-        let is_word = attribute.is_builtin() && attribute.value_type == Some(ValueType::Keyword);
+        let is_word = attribute.is_builtin()
+            && (attribute.value_type == Some(ValueType::Keyword) || system::is_enumerated(attribute.id));
         let word = id.filter(|_| is_word).and_then(|id| self.idents.of(EntityId(id)));
         word.map_or(v, Value::Keyword)
     }

@@ -79,10 +79,13 @@ fn key(db: &Db, order: Order, forms: &[Form]) -> Outcome<Key> {
     if let Some(place) = sequence.iter().position(|c| *c == 'a')
         && let Some(form) = forms.get(place)
     {
-        let ident = form
-            .as_keyword()
-            .ok_or_else(|| Failure::Usage(format!("an attribute was wanted as component {}, got {form}", place + 1)))?;
-        let attribute = db.attribute(ident)?;
+        let attribute = match form.kind {
+            FormKind::Keyword(_) | FormKind::Int(_) => db.attribute_of(&EntityRef::from_form(form)?)?,
+            _ => {
+                let message = format!("an attribute was wanted as component {}, got {form}", place + 1);
+                return Err(Failure::Usage(message));
+            }
+        };
         is_ref = attribute.is_ref();
         key.a = Some(attribute.id);
     }
@@ -127,6 +130,11 @@ fn list(db: &Db, order: Order, key: Key, direction: Direction, limit: usize) -> 
 }
 
 fn row(db: &Db, datom: &Datom) -> Vec<Value> {
-    let attribute = db.ident(datom.a).map_or_else(|| Value::Long(i64::from(datom.a.0)), Value::Keyword);
-    vec![Value::Ref(datom.e), attribute, datom.v.clone(), Value::Ref(datom.tx), Value::Bool(datom.added)]
+    vec![
+        Value::Ref(datom.e),
+        db.shown_attribute(datom.a),
+        datom.v.clone(),
+        Value::Ref(datom.tx),
+        Value::Bool(datom.added),
+    ]
 }

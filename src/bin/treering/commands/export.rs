@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 use serde_json::{Map, Value as Json};
 use treering::edn::{Form, Keyword};
 use treering::index::Direction;
-use treering::{Attribute, Cut, Db, Key, Mode as DbMode, Order, Value, builtin};
+use treering::{Attribute, Cut, Db, Key, Mode as DbMode, Order, TX0, Value, builtin};
 
 use crate::database::{Target, View, open_reader};
 use crate::failure::{Failure, Outcome};
@@ -102,7 +102,8 @@ fn each_entity(db: &Db, bar: &ProgressBar, visit: &mut dyn FnMut(&Entity<'_>) ->
         bar.inc(chunk.len() as u64);
         for place in chunk.rows() {
             let row = chunk.columns.row(place);
-            if treering::EntityId(row.e).is_transaction() {
+            // What carries the first id of all, a new database says of itself.
+            if treering::EntityId(row.e).is_transaction() || row.tx == TX0 {
                 continue;
             }
             if row.e != entity.e && !entity.values.is_empty() {
@@ -112,11 +113,21 @@ fn each_entity(db: &Db, bar: &ProgressBar, visit: &mut dyn FnMut(&Entity<'_>) ->
             entity.e = row.e;
             if let Some(attribute) = db.schema().get(row.a) {
                 let (_, values) = entity.values.entry(attribute.ident).or_insert((attribute, Vec::new()));
-                values.push(row.v);
+                values.push(named(db, attribute, row.v));
             }
         }
     }
     if entity.values.is_empty() { Ok(()) } else { visit(&entity) }
+}
+
+/// The value as another database understands it: what is an entity of the engine in this one, by its name.
+fn named(db: &Db, attribute: &Attribute, value: Value) -> Value {
+    match value {
+        Value::Ref(id) if attribute.is_builtin() => {
+            db.schema().ident_of_entity(id.0).map_or(Value::Ref(id), Value::Keyword)
+        }
+        value => value,
+    }
 }
 
 /// Whether the entity is the definition of an attribute.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use treering::edn::{Form, Keyword};
-use treering::{Db, TxReport, Value};
+use treering::{TxReport, Value};
 
 use crate::failure::Outcome;
 
@@ -142,7 +142,7 @@ pub fn report_form(report: &TxReport) -> Form {
     let key = |name: &str| Form::from(Keyword::new(name));
     let id = |id: treering::EntityId| Form::from(i64::try_from(id.0).unwrap_or(i64::MAX));
     let datoms = report.tx_data.iter().map(|datom| {
-        let attribute = ident(&report.db_after, datom.a);
+        let attribute = report.db_after.shown_attribute(datom.a).to_form();
         let value = datom.v.to_form();
         Form::from(vec![id(datom.e), attribute, value, id(datom.tx), Form::from(datom.added)])
     });
@@ -155,11 +155,6 @@ pub fn report_form(report: &TxReport) -> Form {
         (key("tempids"), Form::map(tempids.collect())),
         (key("tx-data"), Form::from(datoms.collect::<Vec<_>>())),
     ])
-}
-
-/// The name of an attribute as a form.
-pub fn ident(db: &Db, a: treering::AttrId) -> Form {
-    db.ident(a).map_or_else(|| Form::from(i64::from(a.0)), Form::from)
 }
 
 #[cfg(test)]

@@ -333,12 +333,17 @@ impl LookupOp {
                 self.run = self.count_run(column, cx);
                 let left = &self.left.columns[column];
                 let row = self.rows[self.next] as usize;
-                let ident = match cx.heap.get(left.kind_at(row), left.cells()[row]) {
-                    ValueRef::Keyword(ident) => Some(ident),
-                    ValueRef::Str(text) => Some(Keyword::new(text)),
+                let schema = self.db.schema();
+                let attribute = match cx.heap.get(left.kind_at(row), left.cells()[row]) {
+                    ValueRef::Keyword(ident) => schema.attribute(ident),
+                    ValueRef::Str(text) => schema.attribute(Keyword::new(text)),
+                    ValueRef::Ref(id) if schema.has_attribute_refs() => schema.of_entity(id.0),
+                    ValueRef::Long(n) if schema.has_attribute_refs() => {
+                        u64::try_from(n).ok().and_then(|id| schema.of_entity(id))
+                    }
                     _ => None,
                 };
-                let Some(attribute) = ident.and_then(|ident| self.db.schema().attribute(ident)) else {
+                let Some(attribute) = attribute else {
                     self.end_run();
                     continue;
                 };
