@@ -59,10 +59,10 @@ pub use datom::{
     AttrId, Columns, Component, Cut, Datom, EntityId, IntColumn, Key, OPEN, Order, Row, Side, TX0, Value, ValueColumn,
     ValueKind, ValueRef,
 };
-pub use db::{Attr, Components, Count, DatomFilter, Datoms, Db, Entity, EntityRef, Mode};
+pub use db::{Attr, Components, Count, DatomFilter, Datoms, Db, Entity, EntityRef, Metrics, Mode};
 pub use error::{Error, ErrorKind, Result};
 pub use migrate::{Migration, Migrations};
-pub use pull::{pull, pull_as};
+pub use pull::{IndexPull, IndexPulled, index_pull, pull, pull_as};
 pub use query::aggregate::{Aggregate, Aggregates, State};
 pub use query::builtin::{Argument, Function, FunctionBody, Functions, truthy};
 pub use query::{
@@ -101,3 +101,7 @@ struct MigrationsPage;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/time.md")]
 struct TimePage;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/query.md")]
+struct QueryPage;

@@ -162,7 +162,17 @@ fn pull_datoms_explain_and_stats() {
     let last = place.ok(&["datoms", "p.tr", "--index", "avet", ":name", "--reverse", "--limit", "1", "--mode", "csv"]);
     assert!(last.contains(",:name,Carol,"), "{last}");
     let plan = place.ok(&["explain", "p.tr", NAMES]);
-    assert!(plan.contains(":name") && plan.contains(":age"), "{plan}");
+    assert!(plan.contains(":name") && plan.contains(":age") && !plan.contains(" in, "), "{plan}");
+    let plan = place.ok(&["explain", "p.tr", NAMES, "--analyze"]);
+    assert!(plan.contains(" in, ") && plan.contains("3 rows; planned in"), "{plan}");
+    let plan = place.ok(&["explain", "p.tr", NAMES, "--analyze", "--format", "json"]);
+    let plan: serde_json::Value = serde_json::from_str(&plan).expect("json");
+    assert!(plan["plan"][0]["rows-out"].is_u64() && plan["warnings"].is_array(), "{plan}");
+    let plan = place.ok(&["explain", "p.tr", NAMES, "--format", "edn"]);
+    assert!(plan.contains(":rows-expected") && !plan.contains(":rows-out"), "{plan}");
+    let called =
+        place.ok(&["query", "p.tr", "{:query [:find (count ?e) . :in $ ?n :where [?e :name ?n]] :args [$ \"Bob\"]}"]);
+    assert_eq!(called, "1\n");
     let stats = place.ok(&["stats", "p.tr"]);
     assert!(stats.contains("basis-t      536870914 (transaction 2)"), "{stats}");
     let ages = stats.lines().find(|line| line.contains(":age")).expect("a line");

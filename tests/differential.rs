@@ -3,14 +3,45 @@
 
 mod oracle;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use oracle::{engine, judge};
+
+/// Cases that one thread takes at a time.
+const PIECE: u64 = 50;
 
 #[test]
 fn the_engine_answers_as_the_oracle_does() {
-    let (seed, cases) = judge::wanted(0, 2000);
+    let (seed, cases) = judge::wanted(0, 10_000);
     println!("seeds {seed} .. {}", seed + cases);
-    let tally = judge::judge((seed, cases), engine::FIRST_TX, engine::load, engine::run);
-    let tally = tally.unwrap_or_else(|what| panic!("{what}"));
+    let next = AtomicU64::new(0);
+    let work = || {
+        let mut tally = judge::Tally::default();
+        loop {
+            let from = next.fetch_add(PIECE, Ordering::Relaxed);
+            if from >= cases {
+                return Ok(tally);
+            }
+            let piece = (seed + from, PIECE.min(cases - from));
+            match judge::judge(piece, engine::FIRST_TX, engine::load, engine::run) {
+                Ok(more) => tally.add(&more),
+                Err(what) => {
+                    // Nobody needs to look for a second one.
+                    next.store(cases, Ordering::Relaxed);
+                    return Err(what);
+                }
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut tally = judge::Tally::default();
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for thread in running {
+            let outcome: Result<_, String> = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            tally.add(&outcome.unwrap_or_else(|what| panic!("{what}")));
+        }
+    });
     println!("{tally:?}");
     assert!(cases < 100 || tally.judged * 10 > cases * 9, "too few queries could be judged: {tally:?}");
 }

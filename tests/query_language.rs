@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use treering::edn::{Keyword, read};
 use treering::{
-    Cursor, Db, EntityId, Function, Functions, Input, IntoInputs, QueryOptions, Value, explain, explain_analyze,
-    inputs, prepare_with, q, q_iter, q_with,
+    Cursor, Db, EntityId, Function, Functions, IndexPull, Input, IntoInputs, Order, QueryOptions, Value, explain,
+    explain_analyze, index_pull, inputs, prepare_with, q, q_iter, q_with,
 };
 
 /// Four people: 1 Ann 15, 2 Bob 22 (friend of 1), 3 Ann 37 (friend of 2), 4 Oleg without age.
@@ -72,6 +72,18 @@ fn queries_as_vector_map_text_and_call() {
     refuses("{:query {:query [:find ?x :in ?x]}}", (), "query/syntax", "no section");
     refuses("[:find ?x :in ?x :limits 1]", (1,), "query/syntax", "variable");
     refuses("{:find [?x] :in [?x] :limits 1}", (1,), "query/syntax", ":limits is no section");
+}
+
+#[test]
+fn without_in_a_query_takes_a_database_or_nothing() {
+    finds("[:find ?x . :where [(identity 1) ?x]]", (), "1");
+    finds("[:find ?x . :where [(identity 1) ?x]]", &people(), "1");
+    refuses("[:find ?e :where [?e :name]]", (), "query/arity", "1 inputs");
+    refuses("[:find ?n :with ?e ?e :where [?e :name ?n]]", &people(), "query/syntax", "?e stands twice in :with");
+    refuses("[:find ?e :in % $ % :where [?e :name]]", (), "query/syntax", "% stands twice");
+    refuses("[:find ?e :where [?e :name] (not [_])]", &people(), "query/syntax", "a variable or a value inside");
+    refuses("[:find (count ?e 1) :where [?e :name]]", &people(), "query/syntax", "last argument");
+    refuses("[:find ?e :where [?e :name $x]]", &people(), "query/syntax", "the source $x");
 }
 
 #[test]
@@ -466,4 +478,26 @@ fn analysis_warns_of_wrong_estimates_and_products() {
     assert!(says("were expected from"), "{told}");
     let unknown = explain("[:find ?e ?f :where [?e :nmae] [?f :name ?n] [?g :age ?a]]", &people()).unwrap();
     assert!(unknown.warnings().iter().any(|w| w.contains("did you mean :name?")), "{unknown}");
+}
+
+#[test]
+fn pulls_along_an_index() {
+    let db = people();
+    let along = |pull: &IndexPull| {
+        let found: treering::Result<Vec<Value>> = index_pull(&db, "[:db/id]", pull).unwrap().collect();
+        let ids = |value: Value| value.to_form().get(Keyword::new("db/id")).unwrap().as_int().unwrap();
+        found.unwrap().into_iter().map(ids).collect::<Vec<_>>()
+    };
+    let names = IndexPull::avet(Keyword::new("name"));
+    assert_eq!(along(&names), [1, 3, 2, 4]);
+    assert_eq!(along(&IndexPull { reverse: true, ..names.clone() }), [4, 2, 3, 1]);
+    assert_eq!(along(&IndexPull { start: Some("B".into()), ..names.clone() }), [2, 4]);
+    assert_eq!(along(&IndexPull { start: Some("Bob".into()), reverse: true, ..names.clone() }), [2, 3, 1]);
+    let tags = IndexPull { index: Order::Aevt, ..IndexPull::avet(Keyword::new("tag")) };
+    assert_eq!(along(&tags), [1, 1, 2], "one for each datom");
+    assert_eq!(along(&IndexPull { start: Some(Value::Long(2)), ..tags }), [2]);
+    let code = |pull: &IndexPull| index_pull(&db, "[:db/id]", pull).unwrap_err().code();
+    assert_eq!(code(&IndexPull::avet(Keyword::new("age"))), "attribute/not-indexed");
+    assert_eq!(code(&IndexPull::avet(Keyword::new("nmae"))), "attribute/unknown");
+    assert!(index_pull(&db, "[", &names).unwrap_err().position().is_some());
 }

@@ -4,6 +4,7 @@ mod datoms;
 mod entity;
 mod filter;
 mod lookup;
+mod metrics;
 mod snapshot;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -13,6 +14,7 @@ pub use datoms::{Components, Datoms};
 pub use entity::{Attr, Entity};
 pub use filter::DatomFilter;
 pub use lookup::EntityRef;
+pub use metrics::Metrics;
 pub(crate) use snapshot::{Changes, Settings, Snapshot};
 pub use view::Mode;
 

@@ -11,12 +11,14 @@
 //! A pattern is read once ([`parse`]) and can be used for any number of entities ([`pull_pattern`], [`pull_many`]). It
 //! belongs to the database it was read for, and to later values of that database.
 
+mod along;
 mod parse;
 mod pattern;
 #[cfg(test)]
 mod tests;
 mod walk;
 
+pub use along::{IndexPull, IndexPulled, index_pull};
 pub(crate) use parse::parse_at;
 pub use parse::{parse, parse_with};
 pub use pattern::{Pattern, Xform};
@@ -29,8 +31,8 @@ use crate::error::{Error, Result};
 use crate::schema::SchemaFlexibility;
 
 /// Pulls one entity with a pattern in EDN. The result is a map with the keys of the pattern, [`Value::Nil`] when nothing
-/// was found or the entity reference names no entity. `:xform` names one of the built-in functions
-/// (`docs/functions.md`); [`parse_with`] takes others.
+/// was found or the entity reference names no entity. `:xform` names a built-in function (`docs/functions.md`) or one of
+/// the registry that the database was opened with; [`parse_with`] takes others.
 ///
 /// ```
 /// # fn show(db: &treering::Db) -> treering::Result<()> {

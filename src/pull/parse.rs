@@ -7,6 +7,7 @@ use crate::datom::Value;
 use crate::db::Db;
 use crate::edn::{Form, FormKind, Keyword, Span, Symbol};
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::SchemaFlexibility;
 
 /// Deepest nesting of patterns in patterns, and of options around an attribute.
 const MAX_DEPTH: usize = 256;
@@ -92,7 +93,9 @@ impl Parser<'_> {
     fn sub(&self, spec: &Spec, key: &Form, value: &Form, depth: usize) -> Result<Sub, Misplaced> {
         let leads_on = match spec.what {
             What::Id => false,
-            What::Unknown | What::Reverse(_) => true,
+            // What is not declared holds one value that is no ref, in a database that takes any attribute.
+            What::Unknown => !self.takes_any(),
+            What::Reverse(_) => true,
             What::Forward(field) => field.is_ref,
         };
         if !leads_on {
@@ -162,11 +165,16 @@ impl Parser<'_> {
             return Ok(Spec::new(What::Reverse(field), name));
         }
         if let Some(forward) = schema.forward_name(name)
-            && schema.attribute(forward).is_some()
+            && (self.takes_any() || schema.attribute(forward).is_some())
         {
             return fail(form, &format!("only a ref attribute can be read in reverse; {forward} is not one"));
         }
         Ok(Spec::new(What::Unknown, name))
+    }
+
+    /// Whether attributes need no declaration.
+    fn takes_any(&self) -> bool {
+        self.db.schema().flexibility() == SchemaFlexibility::Read
     }
 
     fn option(&self, mut spec: Spec, option: &str, form: &Form) -> Result<Spec, Misplaced> {
@@ -180,7 +188,7 @@ impl Parser<'_> {
             "limit" => {
                 let many = match spec.what {
                     What::Forward(field) | What::Reverse(field) => field.many,
-                    What::Unknown => true,
+                    What::Unknown => !self.takes_any(),
                     What::Id => false,
                 };
                 if !many {

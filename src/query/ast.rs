@@ -110,7 +110,7 @@ pub(super) enum InElement {
     /// `$`, `$name`
     Source(Name),
     /// `%`
-    Rules(Span),
+    Rules,
     /// Variables.
     Binding(Binding),
 }
@@ -136,7 +136,7 @@ impl fmt::Display for InElement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             InElement::Source(name) => f.write_str(name.text()),
-            InElement::Rules(_) => f.write_str("%"),
+            InElement::Rules => f.write_str("%"),
             InElement::Binding(binding) => binding.fmt(f),
         }
     }
@@ -218,6 +218,8 @@ pub(super) struct Ast {
     pub shape: FindShape,
     pub with: Vec<Name>,
     pub inputs: Vec<InElement>,
+    /// Whether there is no `:in`: the query takes a database, or nothing if it reads none.
+    pub no_in: bool,
     pub clauses: Vec<Clause>,
     pub return_map: Option<ReturnMap>,
     pub order_by: Vec<OrderKey>,

@@ -38,7 +38,7 @@ fn aggregates(options: &QueryOptions) -> &Aggregates {
 }
 
 fn rule_book(ast: &Ast, inputs: &[Input]) -> Result<RuleBook> {
-    let Some(at) = ast.inputs.iter().position(|element| matches!(element, InElement::Rules(_))) else {
+    let Some(at) = ast.inputs.iter().position(|element| matches!(element, InElement::Rules)) else {
         return Ok(RuleBook::default());
     };
     let rules = match inputs.get(at) {
@@ -53,10 +53,17 @@ fn rule_book(ast: &Ast, inputs: &[Input]) -> Result<RuleBook> {
     RuleBook::new(rules)
 }
 
-/// The query with its names resolved; `inputs` give the rules.
-pub(super) fn analyzed(query: &Query, inputs: &[Input], options: &QueryOptions) -> Result<Program> {
-    let rules = rule_book(&query.ast, inputs)?;
-    analyze::analyze(&query.ast, &rules, functions(options), aggregates(options))
+/// The query with its names resolved; `inputs` give the rules, where they are known already.
+pub(super) fn analyzed(query: &Query, inputs: Option<&[Input]>, options: &QueryOptions) -> Result<Program> {
+    let rules = rule_book(&query.ast, inputs.unwrap_or_default())?;
+    let analyze = |ast: &Ast| analyze::analyze(ast, &rules, functions(options), aggregates(options));
+    if query.ast.no_in && inputs.is_some_and(<[Input]>::is_empty) {
+        match analyze(&Ast { inputs: Vec::new(), ..Ast::clone(&query.ast) }) {
+            Err(error) if error.code() == "query/unknown-source" => {}
+            other => return other,
+        }
+    }
+    analyze(&query.ast)
 }
 
 /// The inputs of a query: those that are given, laid into its `:args`, if it has them, for the symbols with `$`.
@@ -85,7 +92,7 @@ pub(super) fn all_inputs<'i>(query: &Query, given: &'i [Input]) -> Result<Cow<'i
 pub(super) fn evaluate(query: &Query, given: &[Input], options: &QueryOptions, depth: usize) -> Result<Output> {
     let inputs = all_inputs(query, given)?;
     let options = &*options.for_inputs(&inputs);
-    let program = analyzed(query, &inputs, options)?;
+    let program = analyzed(query, Some(&inputs), options)?;
     if !query.ast.stats {
         return evaluate_program(&program, &inputs, options, depth, None);
     }
@@ -223,7 +230,7 @@ pub(super) fn warnings(planner: &Planner<'_>) -> Vec<String> {
 pub(super) fn explain(query: &Query, given: &[Input], options: &QueryOptions) -> Result<Explanation> {
     let inputs = all_inputs(query, given)?;
     let options = &*options.for_inputs(&inputs);
-    let program = analyzed(query, &inputs, options)?;
+    let program = analyzed(query, Some(&inputs), options)?;
     let options = said(&program, options);
     let mut heap = Heap::default();
     let run = started(&program, &inputs, &options, 0, &mut heap)?;

@@ -156,6 +156,6 @@ pub fn explain_analyze(
     let given = inputs.into_inputs();
     let inputs = evaluate::all_inputs(&query, &given)?;
     let options = &*options.for_inputs(&inputs);
-    let program = evaluate::analyzed(&query, &inputs, options)?;
+    let program = evaluate::analyzed(&query, Some(&inputs), options)?;
     evaluate::evaluate_told(&program, &inputs, options, 0)
 }

@@ -188,6 +188,9 @@ fn cut(program: &Program, rows: Batch) -> Batch {
     if start == 0 && end == rows.len { rows } else { rows.slice(start..end) }
 }
 
+/// Entities that are pulled together, in the order of their ids; budgets are checked in between.
+const PULLED: usize = 4096;
+
 /// Replaces entities by what is pulled of them; with warnings.
 fn pulled(mut rows: Batch, cx: &mut Exec<'_>) -> Result<(Batch, Vec<String>)> {
     let run = cx.run;
@@ -216,9 +219,15 @@ fn pulled(mut rows: Batch, cx: &mut Exec<'_>) -> Result<(Batch, Vec<String>)> {
             entities.push(resolve_entity(db, &value(&rows.columns[i], row, &cx.heap).to_value())?);
         }
         let known: Vec<EntityId> = entities.iter().copied().flatten().collect();
-        let mut found = crate::pull::pull_many(db, &pattern, &known).map_err(|error| place.mark(error))?.into_iter();
+        let mut batches = known.chunks(PULLED);
+        let mut found = Vec::new().into_iter();
         let mut out = Column::with_capacity(rows.len);
         for entity in entities {
+            if entity.is_some() && found.len() == 0 {
+                cx.budget.check(0, cx.heap.weight())?;
+                let batch = batches.next().unwrap_or_default();
+                found = crate::pull::pull_many(db, &pattern, batch).map_err(|error| place.mark(error))?.into_iter();
+            }
             let found = entity.and_then(|_| found.next()).unwrap_or(Value::Nil);
             let (kind, cell) = cx.heap.cell(&found.as_ref())?;
             out.push(kind, cell);

@@ -46,9 +46,9 @@ pub fn prepare(query: impl IntoQuery) -> Result<Prepared> {
 /// As [`prepare`].
 pub fn prepare_with(query: impl IntoQuery, options: &QueryOptions) -> Result<Prepared> {
     let query = query.into_query()?;
-    let takes_rules = query.ast.inputs.iter().any(|element| matches!(element, InElement::Rules(_)));
+    let takes_rules = query.ast.inputs.iter().any(|element| matches!(element, InElement::Rules));
     // What is told of a run is made anew for each.
-    let program = if takes_rules || query.ast.stats { None } else { Some(Arc::new(analyzed(&query, &[], options)?)) };
+    let program = if takes_rules || query.ast.stats { None } else { Some(Arc::new(analyzed(&query, None, options)?)) };
     Ok(Prepared { query, program, samples: Arc::default() })
 }
 

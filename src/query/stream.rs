@@ -62,7 +62,7 @@ pub fn q_iter<T>(
     let given = inputs.into_inputs();
     let inputs = all_inputs(&query, &given)?;
     let options = &*options.for_inputs(&inputs);
-    let program = analyzed(&query, &inputs, options)?;
+    let program = analyzed(&query, Some(&inputs), options)?;
     if !find::streams(&program) || query.ast.stats {
         let output = super::evaluate::evaluate(&query, &given, options, 0)?;
         let mut rows = output.rows();

@@ -94,9 +94,23 @@ pub struct Query {
     pub inputs: Option<Vec<Binding>>,
     pub body: Vec<Clause>,
     pub keys: Option<Vec<Value>>,
+    pub having: Vec<Having>,
     pub order: Vec<(usize, bool)>,
     pub limit: Option<usize>,
     pub offset: usize,
+}
+
+/// A predicate over rows that were found.
+#[derive(Debug, Clone)]
+pub struct Having {
+    pub function: Symbol,
+    pub args: Vec<HavingArg>,
+}
+
+#[derive(Debug, Clone)]
+pub enum HavingArg {
+    Const(Value),
+    Element(Element),
 }
 
 pub fn bad<T>(what: &str, form: &Form) -> Result<T> {
@@ -182,6 +196,7 @@ pub fn parse(form: &Form) -> Result<Query> {
         Some(form) if is_map => order(form, &find)?,
         _ => Vec::new(),
     };
+    let having = section("having").unwrap_or(&[]).iter().map(having).collect::<Result<_>>()?;
     Ok(Query {
         shape,
         find,
@@ -189,6 +204,7 @@ pub fn parse(form: &Form) -> Result<Query> {
         inputs,
         body,
         keys,
+        having,
         order,
         limit: number("limit"),
         offset: number("offset").unwrap_or(0),
@@ -236,6 +252,17 @@ fn element(form: &Form) -> Result<Element> {
         }
         _ => bad("aggregate", form),
     }
+}
+
+fn having(form: &Form) -> Result<Having> {
+    let Some([call]) = items(form) else { return bad("having", form) };
+    let Some([function, args @ ..]) = items(call) else { return bad("having", form) };
+    let Some(function) = symbol(function) else { return bad("having", form) };
+    let arg = |arg: &Form| match &arg.kind {
+        FormKind::Symbol(_) | FormKind::List(_) => Ok(HavingArg::Element(element(arg)?)),
+        _ => Ok(HavingArg::Const(value(arg)?)),
+    };
+    Ok(Having { function, args: args.iter().map(arg).collect::<Result<_>>()? })
 }
 
 fn order(form: &Form, find: &[Element]) -> Result<Vec<(usize, bool)>> {

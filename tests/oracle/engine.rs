@@ -1,6 +1,6 @@
 //! The engine as the judge asks it: through the public API alone.
 
-use treering::{Config, Db, EntityId, Input, TX0, Value, connect_in, create_database_in, q};
+use treering::{Config, Db, EntityId, Input, Output, Shape, TX0, Value, connect_in, create_database_in, q};
 
 use super::generate::{Case, InputSpec, View, World};
 
@@ -26,6 +26,8 @@ fn seen(db: &Db, view: View) -> Db {
         View::Now => Ok(db.clone()),
         View::AsOf(n) => db.as_of(t(n)),
         View::Since(n) => db.since(t(n)),
+        View::Between(after, n) => db.as_of(t(n)).and_then(|db| db.since(t(after))),
+        View::HistorySince(n) => db.history().and_then(|db| db.since(t(n))),
         View::History => db.history(),
         View::HistoryAsOf(n) => db.history().and_then(|db| db.as_of(t(n))),
     };
@@ -39,5 +41,22 @@ pub fn run(db: &Db, _: &World, case: &Case, text: &str) -> Result<Vec<Vec<Value>
         InputSpec::Text(text) => Input::from(Case::form(text)),
     };
     let inputs: Vec<Input> = case.inputs.iter().map(input).collect();
-    q(text, inputs).map(|output| output.rows().collect()).map_err(|error| format!("{error:?}"))
+    let output = q(text, inputs).map_err(|error| format!("{error:?}"))?;
+    if output.shape() == Shape::Maps { values_of(&output) } else { Ok(output.rows().collect()) }
+}
+
+/// The values of maps, whose keys must be those that cases ask for: `k0`, `k1`….
+fn values_of(output: &Output) -> Result<Vec<Vec<Value>>, String> {
+    let value = output.to_value();
+    let maps = super::eval::members(&value).ok_or_else(|| format!("no maps: {value:?}"))?;
+    let values = |map: &Value| match map {
+        Value::Map(entries) => {
+            let name = |key: &Value| key.to_form().to_string().trim_matches([':', '"']).to_owned();
+            let keys_fit = entries.iter().enumerate().all(|(i, (key, _))| name(key) == format!("k{i}"));
+            let values = entries.iter().map(|(_, value)| value.clone()).collect();
+            if keys_fit { Ok(values) } else { Err(format!("other keys: {map:?}")) }
+        }
+        other => Err(format!("no map: {other:?}")),
+    };
+    maps.iter().map(values).collect()
 }

@@ -81,7 +81,7 @@ pub struct Solver {
     pub patterns: BTreeMap<Symbol, treering::edn::Form>,
     pub rules: Rules,
     inputs: Vars,
-    /// Rows that patterns may still look at, so that no case runs for ever.
+    /// Rows that may still be looked at and environments that may still be made, so that no case runs for ever.
     pub steps: u64,
 }
 
@@ -100,7 +100,7 @@ impl Solver {
             patterns: BTreeMap::new(),
             rules: Rules::new(),
             inputs: Vars::new(),
-            steps: 4_000_000,
+            steps: 2_000_000,
         };
         let mut envs = vec![Env::default()];
         for (binding, input) in bindings.iter().zip(inputs) {
@@ -212,7 +212,10 @@ impl Solver {
                 Some((_, i)) => {
                     let mut next = Vec::new();
                     for env in envs {
+                        let before = next.len();
                         self.extend(tables, src, env, clauses[i], scope, &mut next)?;
+                        // An environment costs more than a look at a row.
+                        charge(&mut self.steps, 10 + 10 * (next.len() - before))?;
                     }
                     let mut left = clauses.clone();
                     left.remove(i);
@@ -278,7 +281,9 @@ impl Solver {
                     })
                     .collect();
                 let goal = (*name, source.unwrap_or(src), goal_args);
-                for (row, failed) in self.answers(tables, &goal)? {
+                let found = self.answers(tables, &goal)?;
+                charge(&mut self.steps, found.len())?;
+                for (row, failed) in found {
                     let mut end = Some(env.clone());
                     for (term, value) in args.iter().zip(row) {
                         if let (Term::Var(v), Some(value)) = (term, value) {
@@ -337,32 +342,24 @@ impl Solver {
                 value => value.cloned(),
             });
         }
-        self.steps = self
-            .steps
-            .checked_sub(source.rows().len() as u64)
-            .ok_or_else(|| Refusal::new("oracle/steps", "the case is too large for the oracle"))?;
-        'rows: for row in source.rows() {
-            if row.len() < terms.len() {
-                continue;
-            }
-            let mut end = env.clone();
+        charge(&mut self.steps, source.rows().len())?;
+        let fits = |row: &&Vec<Value>| {
+            let fits = |(i, w): (usize, &Option<Value>)| match w {
+                Some(w) => {
+                    *w == row[i] || (i == 2 && is_ref(source, &row[1]) && source.entity(w).is_ok_and(|id| id == row[i]))
+                }
+                None => true,
+            };
+            row.len() >= terms.len() && wanted.iter().enumerate().all(fits)
+        };
+        for row in source.rows().iter().filter(fits) {
+            let mut end = Some(env.clone());
             for (i, term) in terms.iter().enumerate() {
-                match (&wanted[i], term) {
-                    (Some(w), _) => {
-                        let is_ref = i == 2 && is_ref(source, &row[1]);
-                        let same = *w == row[i] || (is_ref && source.entity(w).is_ok_and(|id| id == row[i]));
-                        if !same {
-                            continue 'rows;
-                        }
-                    }
-                    (None, Term::Var(v)) => match end.with(*v, row[i].clone()) {
-                        Some(next) => end = next,
-                        None => continue 'rows,
-                    },
-                    (None, _) => {}
+                if let (None, Term::Var(v)) = (&wanted[i], term) {
+                    end = end.and_then(|end| end.with(*v, row[i].clone()));
                 }
             }
-            out.push(end);
+            out.extend(end);
         }
         Ok(())
     }
@@ -413,6 +410,13 @@ impl Solver {
         }
         Ok(())
     }
+}
+
+/// Takes from the steps that are left.
+fn charge(steps: &mut u64, taken: usize) -> Result<()> {
+    let left = steps.checked_sub(taken as u64);
+    *steps = left.ok_or_else(|| Refusal::new("oracle/steps", "the case is too large for the oracle"))?;
+    Ok(())
 }
 
 fn is_ref(source: &Source, attribute: &Value) -> bool {

@@ -87,8 +87,18 @@ pub enum View {
     Now,
     AsOf(u64),
     Since(u64),
+    /// What transactions after the first number and up to the second said.
+    Between(u64, u64),
     History,
     HistoryAsOf(u64),
+    HistorySince(u64),
+}
+
+impl View {
+    /// Whether it shows what was said, not what holds.
+    pub fn is_history(self) -> bool {
+        matches!(self, View::History | View::HistoryAsOf(_) | View::HistorySince(_))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -219,8 +229,10 @@ impl World {
             View::Now => (0, u64::MAX, false),
             View::AsOf(t) => (0, id(t), false),
             View::Since(t) => (id(t), u64::MAX, false),
+            View::Between(after, t) => (id(after), id(t), false),
             View::History => (0, u64::MAX, true),
             View::HistoryAsOf(t) => (0, id(t), true),
+            View::HistorySince(t) => (id(t), u64::MAX, true),
         };
         let log = self.events().into_iter().filter(|f| lo < f.tx && f.tx <= hi);
         if events {
@@ -299,7 +311,22 @@ fn rules(attribute: Keyword, rng: &mut Rng) -> (String, &'static str) {
         "[(reach ?x ?y) (reach ?x ?z) (reach ?z ?y)]".to_owned(),
         format!("[(reach ?x ?y) [?y {a} ?x]]"),
     ];
-    match rng.below(5) {
+    match rng.below(7) {
+        5 => (
+            format!(
+                "[[(one ?x ?y) [?x {a} ?y]] [(one ?x ?y) (two ?x ?z) (three ?z ?y)]
+  [(two ?x ?y) [?y {a} ?x]] [(two ?x ?y) (three ?x ?z) [?z {a} ?y]]
+  [(three ?x ?y) (one ?x ?y) (not [?y {a} ?x])] [(three ?x ?x) [?x {a} _]]]"
+            ),
+            ["one", "two", "three"][rng.below(3)],
+        ),
+        6 => (
+            format!(
+                "[[(up ?x ?y) [?x {a} ?y]] [(up ?x ?y) (down ?x ?z) (up ?z ?y)]
+  [(down ?x ?y) [?y {a} ?x]] [(down ?x ?y) (or (up ?y ?x) (and (up ?x ?y) (down ?y ?x)))]]"
+            ),
+            ["up", "down"][rng.below(2)],
+        ),
         0 => (
             format!(
                 "[[(odd ?x ?y) [?x {a} ?y]] [(odd ?x ?y) [?x {a} ?z] (even ?z ?y)] [(even ?x ?y) [?x {a} ?z] (odd ?z ?y)]]"
@@ -313,6 +340,40 @@ fn rules(attribute: Keyword, rng: &mut Rng) -> (String, &'static str) {
         2 => (format!("[[(reach [?x] ?y) [?x {a} ?y]] [(reach [?x] ?y) [?x {a} ?z] (reach ?z ?y)]]"), "bound reach"),
         _ => (format!("[{base} {}]", step[rng.below(4)]), "reach"),
     }
+}
+
+/// A pull pattern over the attributes of a world.
+fn pull_pattern(rng: &mut Rng, world: &World) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut named: BTreeSet<Keyword> = BTreeSet::new();
+    for _ in 0..1 + rng.below(4) {
+        let attribute = &world.attributes[rng.below(world.attributes.len())];
+        // One attribute may be named once, forward or back.
+        if !named.insert(attribute.ident) {
+            continue;
+        }
+        let a = attribute.ident;
+        let other = world.attributes[rng.below(world.attributes.len())].ident;
+        let is_ref = attribute.value_type == Type::Ref;
+        let reverse = format!(":_{}", a.as_str());
+        parts.push(match rng.below(8) {
+            0 if is_ref => format!("{{{a} [:db/id {other}]}}"),
+            1 if is_ref => format!("{{{reverse} [{other}]}}"),
+            2 if is_ref => format!("{{{a} [{{{a} [*]}}]}}"),
+            3 if is_ref => reverse,
+            4 => format!("[{a} :as :renamed-{}]", parts.len()),
+            5 => format!("[{a} :default :none]"),
+            6 if attribute.many => format!("[{a} :limit {}]", 1 + rng.below(3)),
+            _ => a.to_string(),
+        });
+    }
+    if rng.chance(30) {
+        parts.push("*".into());
+    }
+    if rng.chance(30) {
+        parts.push(":db/id".into());
+    }
+    format!("[{}]", parts.join(" "))
 }
 
 struct Gen<'a> {
@@ -331,16 +392,18 @@ struct Gen<'a> {
 impl Case {
     pub fn generate(seed: u64, world: &World, rng: &mut Rng) -> Case {
         let t = 1 + rng.below(world.transactions.len()) as u64;
-        let view = match rng.below(20) {
-            0..=10 => View::Now,
-            11..=14 => View::AsOf(t),
-            15..=16 => View::Since(t - 1),
-            17..=18 => View::History,
-            _ => View::HistoryAsOf(t),
+        let view = match rng.below(24) {
+            0..=11 => View::Now,
+            12..=15 => View::AsOf(t),
+            16..=17 => View::Since(t - 1),
+            18 => View::Between(rng.below(t as usize) as u64, t),
+            19..=20 => View::History,
+            21..=22 => View::HistoryAsOf(t),
+            _ => View::HistorySince(t - 1),
         };
         let mut g = Gen {
             facts: world.facts(view),
-            events: matches!(view, View::History | View::HistoryAsOf(_)),
+            events: view.is_history(),
             plain_now: matches!(view, View::Now | View::AsOf(_)),
             rng,
             world,
@@ -736,7 +799,7 @@ impl Gen<'_> {
     }
 
     fn finish(self, seed: u64) -> Case {
-        let Gen { rng, vars, clauses, names, inputs, .. } = self;
+        let Gen { rng, world, vars, clauses, names, inputs, events: is_history, .. } = self;
         // Variables of the witness that clauses or inputs really bind.
         let mut bound = super::scope::Vars::new();
         for clause in &clauses {
@@ -770,6 +833,8 @@ impl Gen<'_> {
             case.find = "[?v0]".into();
             return case;
         };
+        let is_entity = |v: &Value| matches!(v, Value::Long(n) if (FIRST_ENTITY as i64..1 << 20).contains(n));
+        let entity = all.iter().find(|(_, v)| is_entity(v)).map(|(n, _)| n.clone());
         let few = all.iter().take(1 + rng.below(3)).map(|(n, _)| n.clone()).collect::<Vec<_>>();
         match rng.below(20) {
             0..=1 => case.find = format!("[[{first} ...]]"),
@@ -777,22 +842,37 @@ impl Gen<'_> {
             3 => case.find = format!("[[{}]]", few.join(" ")),
             4..=7 => {
                 let number = all.iter().find(|(_, v)| matches!(v, Value::Long(_) | Value::Double(_)));
-                let aggregate = match (rng.below(8), number) {
+                let mut aggregate = || match (rng.below(13), number) {
                     (0, Some((n, _))) => format!("(sum {n})"),
                     (1, Some((n, _))) => format!("(avg {n})"),
                     (2, Some((n, _))) => format!("(median {n})"),
                     (3, Some((n, _))) => format!("(variance {n})"),
-                    (4, _) => format!("(min 2 {first})"),
-                    (5, _) => format!("(max {first})"),
-                    (6, _) => format!("(count-distinct {first})"),
+                    (4, Some((n, _))) => format!("(stddev {n})"),
+                    (5, _) => format!("(min 2 {first})"),
+                    (6, _) => format!("(max 3 {first})"),
+                    (7, _) => format!("(max {first})"),
+                    (8, _) => format!("(min {first})"),
+                    (9, _) => format!("(distinct {first})"),
+                    (10 | 11, _) => format!("(count-distinct {first})"),
                     (_, _) => format!("(count {first})"),
                 };
+                let having = format!("[(<= {} (count {first}))]", 1 + seed % 3);
+                let (aggregate, other) = (aggregate(), aggregate());
                 let group = all.get(1).map(|(n, _)| n.clone()).filter(|_| rng.chance(60)).unwrap_or_default();
                 if rng.chance(40) {
                     case.with =
                         all.iter().skip(2).map(|(n, _)| n.clone()).filter(|n| !aggregate.contains(n)).take(2).collect();
                 }
                 case.find = format!("[{group} {aggregate}]");
+                match rng.below(6) {
+                    0 => case.extras = format!("\n :having [{having}]"),
+                    1 if other.starts_with("(count") => case.extras = format!("\n :having [[(< 1 {other})] {having}]"),
+                    2 if !group.is_empty() => {
+                        case.extras = format!("\n :having [[(some? {group})] [(= {aggregate} {aggregate})]]")
+                    }
+                    3 => case.find = format!("[{group} {aggregate} {other}]"),
+                    _ => {}
+                }
             }
             8..=9 => {
                 case.find = format!("[{}]", few.join(" "));
@@ -813,6 +893,21 @@ impl Gen<'_> {
             11 => {
                 case.find = format!("[{first}]");
                 case.with = all.iter().skip(1).take(1).map(|(n, _)| n.clone()).collect();
+            }
+            12 => {
+                case.find = format!("[{}]", few.join(" "));
+                let keys: Vec<String> = (0..few.len()).map(|i| format!("k{i}")).collect();
+                case.extras = format!("\n :{} [{}]", ["keys", "strs", "syms"][rng.below(3)], keys.join(" "));
+            }
+            13 => {
+                case.find = format!("[{}]", few.join(" "));
+                case.extras = format!("\n :having [[(<= {first} {})]]", text(&value));
+            }
+            14..=15 if !is_history && entity.is_some() => {
+                let entity = entity.unwrap_or_default();
+                let pattern = pull_pattern(rng, world);
+                let others: Vec<String> = few.iter().filter(|n| **n != entity).take(1).cloned().collect();
+                case.find = format!("[{} (pull {entity} {pattern})]", others.join(" "));
             }
             _ => {
                 case.find = format!("[{}]", few.join(" "));

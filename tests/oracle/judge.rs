@@ -13,6 +13,14 @@ pub struct Tally {
     pub left_out: u64,
 }
 
+impl Tally {
+    pub fn add(&mut self, other: &Tally) {
+        self.judged += other.judged;
+        self.failed += other.failed;
+        self.left_out += other.left_out;
+    }
+}
+
 /// The seed and the number of cases: `TREERING_SEED` and `TREERING_CASES`, or the defaults.
 pub fn wanted(seed: u64, cases: u64) -> (u64, u64) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
@@ -24,6 +32,7 @@ fn rounded(v: &Value) -> Value {
     match v {
         Value::Double(x) if x.is_finite() => Value::Double(format!("{x:.9e}").parse().unwrap_or(*x)),
         Value::Tuple(xs) => Value::Tuple(xs.iter().map(rounded).collect()),
+        Value::Set(xs) => Value::set(xs.iter().map(rounded).collect()),
         _ => canon(v),
     }
 }

@@ -1,4 +1,4 @@
-//! Pull patterns of the simple sort: attributes, reverse attributes, `*`, nested maps.
+//! Pull patterns of the simple sort: attributes with options, reverse attributes, `*`, nested maps.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,11 @@ pub fn pull(source: &Source, pattern: &Form, e: &Value) -> Result<Value> {
     for spec in specs {
         match &spec.kind {
             FormKind::Keyword(a) => attribute(source, &e, *a, None, &mut out)?,
-            FormKind::Symbol(s) if s.as_str() == "*" => wildcard(source, &e, &mut out)?,
+            FormKind::Vector(parts) => options(source, &e, parts, &mut out)?,
+            FormKind::Symbol(s) if s.as_str() == "*" => {
+                let named: Vec<Keyword> = specs.iter().flat_map(names).collect();
+                wildcard(source, &e, &named, &mut out)?;
+            }
             FormKind::Map(entries) => {
                 for (a, sub) in entries {
                     let FormKind::Keyword(a) = a.kind else { return super::ast::bad("pull pattern", spec) };
@@ -28,10 +32,51 @@ pub fn pull(source: &Source, pattern: &Form, e: &Value) -> Result<Value> {
     Ok(if out.is_empty() { Value::Nil } else { Value::Map(out.into_iter().collect()) })
 }
 
-fn wildcard(source: &Source, e: &Value, out: &mut BTreeMap<Value, Value>) -> Result<()> {
+/// The attributes that a part of a pattern names.
+fn names(spec: &Form) -> Vec<Keyword> {
+    match &spec.kind {
+        FormKind::Keyword(a) => vec![*a],
+        FormKind::Vector(parts) => parts.first().and_then(Form::as_keyword).into_iter().collect(),
+        FormKind::Map(entries) => entries.iter().flat_map(|(a, _)| names(a)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// `[:attribute :as key :default value :limit n]`
+fn options(source: &Source, e: &Value, parts: &[Form], out: &mut BTreeMap<Value, Value>) -> Result<()> {
+    let Some(a) = parts.first().and_then(Form::as_keyword) else {
+        return Err(Refusal::new("oracle/pull", "an attribute with options was wanted"));
+    };
+    let option = |name: &str| {
+        let given = parts[1..].chunks_exact(2).find(|pair| pair[0].as_keyword().is_some_and(|k| k.as_str() == name));
+        given.map(|pair| &pair[1])
+    };
+    let mut found = BTreeMap::new();
+    attribute(source, e, a, None, &mut found)?;
+    let mut value = found.into_values().next();
+    if let (Some(Value::Tuple(all)), Some(limit)) = (&value, option("limit").and_then(Form::as_int)) {
+        value = Some(Value::Tuple(all.iter().take(limit as usize).cloned().collect()));
+    }
+    let value = match (value, option("default")) {
+        (None, Some(default)) => Some(super::value(default)?),
+        (value, _) => value,
+    };
+    let key = match option("as") {
+        Some(key) => super::value(key)?,
+        None => Value::Keyword(a),
+    };
+    out.extend(value.map(|value| (key, value)));
+    Ok(())
+}
+
+fn wildcard(source: &Source, e: &Value, named: &[Keyword], out: &mut BTreeMap<Value, Value>) -> Result<()> {
     attribute(source, e, Keyword::new("db/id"), None, out)?;
     for row in source.rows().iter().filter(|r| r[0] == *e) {
         let Value::Keyword(a) = row[1] else { continue };
+        // What a pattern names stands as the pattern says.
+        if named.contains(&a) {
+            continue;
+        }
         if source.schema().is_some_and(|s| s.components.contains(&a)) {
             return Err(Refusal::new("oracle/pull", "the oracle does not expand components"));
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use treering::edn::{Form, FormKind, Keyword, read, read_all};
+use treering::edn::{Form, FormKind, Keyword, pretty, read, read_all};
 use treering::{Connection, Db, EntityRef, Input, QueryOptions, TxReport, Value};
 
 use crate::failure::Outcome;
@@ -35,15 +35,35 @@ pub fn query(db: &Db, text: &str, given: Vec<Form>, limits: &Limits) -> Outcome<
     let took = began.elapsed();
     let rows = Rows { columns: output.columns().to_vec(), rows: output.rows().collect() };
     if rows.rows.is_empty() {
-        notes(db, text).iter().for_each(|note| eprintln!("note: {note}"));
+        output.warnings().iter().for_each(|warning| eprintln!("note: {warning}"));
     }
     Ok(Answer { rows, form: output.to_form(), took })
 }
 
-/// The plan of a query.
-pub fn explain(db: &Db, text: &str, given: Vec<Form>) -> Outcome<String> {
+/// How a plan is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum PlanFormat {
+    /// A step on each line
+    #[default]
+    Text,
+    /// One JSON object
+    Json,
+    /// One EDN map
+    Edn,
+}
+
+/// The plan of a query; with `analyze` it is run, and the plan says what its steps did.
+pub fn explain(db: &Db, text: &str, given: Vec<Form>, analyze: bool, format: PlanFormat) -> Outcome<String> {
     let inputs = inputs(db, &read(text)?, given);
-    Ok(treering::explain(text, inputs)?.to_string())
+    let plan = match analyze {
+        false => treering::explain(text, inputs)?,
+        true => treering::explain_analyze(text, inputs, &QueryOptions::default())?.1,
+    };
+    Ok(match format {
+        PlanFormat::Text => plan.to_string().trim_end().to_owned(),
+        PlanFormat::Json => plan.to_json(),
+        PlanFormat::Edn => pretty(&plan.to_form(), 100),
+    })
 }
 
 /// The inputs in the sequence of `:in`.
@@ -55,8 +75,14 @@ fn inputs(db: &Db, query: &Form, given: Vec<Form>) -> Vec<Input> {
     inputs
 }
 
-/// Where the database stands among the inputs: first without `:in`, at its first source, or nowhere.
+/// Where the database stands among the inputs: first without `:in`, at its first source, or nowhere; in a call with
+/// `:args` it stands for their symbol with `$`.
 fn source_place(query: &Form) -> Option<usize> {
+    let is_source = |form: &Form| form.as_symbol().is_some_and(|symbol| symbol.as_str().starts_with('$'));
+    if let Some(args) = query.get(Keyword::new("args")).and_then(Form::items) {
+        return args.iter().any(is_source).then_some(0);
+    }
+    let query = query.get(Keyword::new("query")).unwrap_or(query);
     let clause = Keyword::new("in");
     let elements: Option<Vec<&Form>> = match &query.kind {
         FormKind::Map(_) => query.get(clause).and_then(Form::items).map(|items| items.iter().collect()),
@@ -67,36 +93,8 @@ fn source_place(query: &Form) -> Option<usize> {
     };
     match elements {
         None => Some(0),
-        Some(elements) => {
-            elements.iter().position(|form| form.as_symbol().is_some_and(|symbol| symbol.as_str().starts_with('$')))
-        }
+        Some(elements) => elements.iter().position(|form| is_source(form)),
     }
-}
-
-/// What to tell of a query that found nothing: attributes in its patterns that no schema knows, with the nearest names.
-fn notes(db: &Db, text: &str) -> Vec<String> {
-    let Ok(query) = read(text) else { return Vec::new() };
-    let mut notes = Vec::new();
-    let mut waiting = vec![&query];
-    while let Some(form) = waiting.pop() {
-        let Some(items) = form.items() else {
-            waiting.extend(form.pairs().into_iter().flatten().map(|(_, value)| value));
-            continue;
-        };
-        let from = usize::from(items.first().and_then(Form::as_symbol).is_some_and(|s| s.as_str().starts_with('$')));
-        let is_pattern =
-            matches!(form.kind, FormKind::Vector(_)) && items.get(from).is_some_and(|e| e.as_keyword().is_none());
-        if is_pattern
-            && let Some(attribute) = items.get(from + 1).and_then(Form::as_keyword)
-            && let Err(error) = db.attribute(attribute)
-        {
-            notes.push(error.message().to_owned());
-        }
-        waiting.extend(items);
-    }
-    notes.sort();
-    notes.dedup();
-    notes
 }
 
 /// Pulls an entity.
@@ -133,6 +131,9 @@ mod tests {
         assert_eq!(place("[:find ?e :in ?x $db :where [$db ?e :a ?x]]"), Some(1));
         assert_eq!(place("[:find ?x :in [?x ...] :where [(odd? ?x)]]"), None);
         assert_eq!(place("{:find [?e] :in [% $] :where [(r ?e)]}"), Some(1));
+        assert_eq!(place("{:query {:find [?e] :in [% $]}}"), Some(1));
+        assert_eq!(place("{:query [:find ?e :in % $] :args [[] $]}"), Some(0));
+        assert_eq!(place("{:query [:find ?x :in ?x] :args [1]}"), None);
     }
 
     #[test]

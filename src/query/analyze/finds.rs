@@ -15,7 +15,10 @@ impl Analyzer<'_> {
             find.push(self.element(element, scope, context)?);
         }
         let mut with = Vec::with_capacity(ast.with.len());
-        for name in &ast.with {
+        for (i, name) in ast.with.iter().enumerate() {
+            if ast.with.iter().take(i).any(|other| other.symbol == name.symbol) {
+                return Err(context.error("query/syntax", name.span, format!("{} stands twice in :with", name.text())));
+            }
             let in_find = ast.find.iter().any(|f| matches!(f, FindElement::Var(v) if v.symbol == name.symbol));
             if in_find {
                 let message = format!("{} stands in :find and in :with", name.text());
@@ -32,7 +35,8 @@ impl Analyzer<'_> {
             FindElement::Var(name) => Element::Term(found(*name, scope, context)?),
             FindElement::Aggregate { function, args, span } => {
                 let Some((ast::Term::Var(of), args)) = args.split_last() else {
-                    return Err(context.error("query/syntax", *span, "an aggregate wants a variable"));
+                    let message = format!("the last argument of the aggregate {} must be a variable", function.text());
+                    return Err(context.error("query/syntax", *span, message));
                 };
                 let (name, args) = self.aggregate(*function, args, scope, context)?;
                 let mut terms = Vec::with_capacity(args.len());

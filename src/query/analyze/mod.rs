@@ -124,7 +124,6 @@ impl<'a> Analyzer<'a> {
         scope: &mut Scope,
         input_rows: &mut Vec<InputRows>,
     ) -> Result<()> {
-        let mut has_rules = false;
         for (input, element) in ast.inputs.iter().enumerate() {
             match element {
                 InElement::Source(name) => {
@@ -134,11 +133,7 @@ impl<'a> Analyzer<'a> {
                     }
                     self.sources.push(SourceInput { name: name.symbol, input });
                 }
-                InElement::Rules(span) => {
-                    if std::mem::replace(&mut has_rules, true) {
-                        return Err(context.error("query/syntax", *span, "% stands twice in :in"));
-                    }
-                }
+                InElement::Rules => {}
                 InElement::Binding(binding) => {
                     self.input_binding(binding, input, &mut Vec::new(), context, scope, input_rows)?;
                 }

@@ -18,12 +18,13 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use crate::datom::Value;
+use crate::datom::{Value, ValueKind};
 use crate::db::Db;
 use crate::edn::Symbol;
 use crate::error::{Error, ErrorKind, Result};
 use crate::library::Named;
 use crate::pull::Xform;
+use crate::schema::ValueType;
 use args::Args;
 pub(crate) use args::shown;
 
@@ -72,6 +73,53 @@ impl Function {
         call: impl Fn(&[Argument<'_>]) -> Result<Option<Value>> + Send + Sync + 'static,
     ) -> Function {
         Function { name: Symbol::new(name), arity, pure: true, call: Arc::new(call) }
+    }
+
+    /// The same function as one that may give another result for the same arguments: it is called for each row, never in
+    /// advance.
+    #[must_use]
+    pub fn impure(self) -> Function {
+        Function { pure: false, ..self }
+    }
+
+    /// The same function with declared types: arguments that have others are refused before it is called, with
+    /// `:query/type`, and so is a result. The last type of `takes` holds for all further arguments too.
+    ///
+    /// ```
+    /// use treering::{Argument, Function, Functions, QueryOptions, Value, ValueType, inputs, q_with};
+    /// let tax = Function::new("tax", 1..=1, |args| match args {
+    ///     [Argument::Value(Value::Double(net))] => Ok(Some(Value::Double(net * 0.19))),
+    ///     _ => Ok(None),
+    /// });
+    /// let functions = Functions::standard().with(tax.typed(&[ValueType::Double], ValueType::Double));
+    /// let options = QueryOptions { functions: Some(functions), ..QueryOptions::default() };
+    /// let query = "[:find ?tax . :in ?net :where [(tax ?net) ?tax]]";
+    /// assert_eq!(q_with(query, inputs![100.0], &options)?.to_value(), Value::Double(19.0));
+    /// let error = q_with(query, inputs!["much"], &options).unwrap_err();
+    /// assert!(error.message().starts_with("tax: argument 1 should be a :db.type/double, got the string"), "{error}");
+    /// # Ok::<(), treering::Error>(())
+    /// ```
+    #[must_use]
+    pub fn typed(self, takes: &[ValueType], gives: ValueType) -> Function {
+        let (name, takes, call) = (self.name, takes.to_vec(), self.call);
+        let typed: FunctionBody = Arc::new(move |args| {
+            for (i, arg) in args.iter().enumerate() {
+                let Some(wanted) = takes.get(i).or(takes.last()) else { break };
+                let fits = matches!(arg, Argument::Value(value) if has_type(value, *wanted));
+                if !fits {
+                    return Err(Args::new(name, args).type_error(i, &format!("a {}", wanted.keyword())));
+                }
+            }
+            match call(args)? {
+                Some(value) if value != Value::Nil && !has_type(&value, gives) => {
+                    let message =
+                        format!("{name}: it is declared to give a {}, it gave {}", gives.keyword(), shown(&value));
+                    Err(Error::new(ErrorKind::Query, "query/type", message))
+                }
+                result => Ok(result),
+            }
+        });
+        Function { call: typed, ..self }
     }
 
     /// Checks the number of arguments.
@@ -167,6 +215,15 @@ impl Functions {
 impl Default for Functions {
     fn default() -> Self {
         Functions::standard()
+    }
+}
+
+/// Whether a value is one of a type; entity ids are longs too, and every number is a `:db.type/number`.
+fn has_type(value: &Value, wanted: ValueType) -> bool {
+    match (wanted.kind(), value.kind()) {
+        (Some(ValueKind::Ref | ValueKind::Long), ValueKind::Ref | ValueKind::Long) => true,
+        (Some(wanted), kind) => wanted == kind,
+        (None, _) => math::Number::of(value).is_some(),
     }
 }
 

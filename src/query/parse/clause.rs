@@ -86,15 +86,8 @@ impl Parser<'_> {
         if items.is_empty() {
             return Err(self.wanted("a pattern such as [?e :attribute ?value]", form));
         }
-        let terms = items.iter().map(|item| self.pattern_term(item)).collect::<Result<Vec<_>>>()?;
+        let terms = items.iter().map(|item| self.term(item)).collect::<Result<Vec<_>>>()?;
         Ok(ClauseKind::Pattern { source, terms })
-    }
-
-    fn pattern_term(&self, form: &Form) -> Result<Term> {
-        match self.term(form)? {
-            Term::Source(_) => Err(self.wanted("a variable, a value or _", form)),
-            term => Ok(term),
-        }
     }
 
     fn call(&self, form: &Form, head: &Form, call: &[Form], rest: &[Form]) -> Result<ClauseKind> {
@@ -141,7 +134,9 @@ impl Parser<'_> {
         match name.text() {
             "not" => {
                 self.some_clauses(rest, form)?;
-                Ok(ClauseKind::Not { source, vars: None, clauses: self.clauses(rest)? })
+                let clauses = self.clauses(rest)?;
+                self.says_something(&clauses, form)?;
+                Ok(ClauseKind::Not { source, vars: None, clauses })
             }
             "not-join" => {
                 let Some((vars, clauses)) = rest.split_first() else {
@@ -156,7 +151,9 @@ impl Parser<'_> {
             }
             "or" => {
                 self.some_clauses(rest, form)?;
-                Ok(ClauseKind::Or { source, vars: None, branches: self.branches(rest)? })
+                let branches = self.branches(rest)?;
+                branches.iter().try_for_each(|branch| self.says_something(branch, form))?;
+                Ok(ClauseKind::Or { source, vars: None, branches })
             }
             "or-join" => {
                 let Some((vars, branches)) = rest.split_first() else {
@@ -173,7 +170,7 @@ impl Parser<'_> {
             }
             _ if is_variable(name.symbol) => Err(self.wanted("the name of a rule", head)),
             _ => {
-                let args = rest.iter().map(|arg| self.pattern_term(arg)).collect::<Result<Vec<_>>>()?;
+                let args = rest.iter().map(|arg| self.term(arg)).collect::<Result<Vec<_>>>()?;
                 if args.is_empty() {
                     let message = format!("the rule {} wants at least one argument", name.text());
                     return Err(self.error("query/arity", form.span, message));
@@ -181,6 +178,15 @@ impl Parser<'_> {
                 Ok(ClauseKind::Rule { source, name, args })
             }
         }
+    }
+
+    /// Refuses a branch of nothing but patterns of `_`.
+    fn says_something(&self, clauses: &[Clause], form: &Form) -> Result<()> {
+        let is_blank = |clause: &Clause| match &clause.kind {
+            ClauseKind::Pattern { terms, .. } => terms.iter().all(|term| matches!(term, Term::Blank)),
+            _ => false,
+        };
+        if clauses.iter().all(is_blank) { Err(self.wanted("a variable or a value inside", form)) } else { Ok(()) }
     }
 
     fn some_clauses(&self, clauses: &[Form], form: &Form) -> Result<()> {

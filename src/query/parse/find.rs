@@ -42,10 +42,6 @@ impl Parser<'_> {
             return Err(self.error("query/arity", form.span, message));
         }
         let args = rest.iter().map(|arg| self.term(arg)).collect::<Result<Vec<_>>>()?;
-        if !matches!(args.last(), Some(Term::Var(_))) {
-            let message = format!("the last argument of the aggregate {} must be a variable", function.text());
-            return Err(self.error("query/syntax", form.span, message));
-        }
         Ok(FindElement::Aggregate { function, args, span: form.span })
     }
 

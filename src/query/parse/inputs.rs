@@ -7,12 +7,16 @@ use crate::query::ast::{Binding, InElement, Name};
 
 impl Parser<'_> {
     pub(super) fn inputs(&self, forms: &[Form]) -> Result<Vec<InElement>> {
+        let is_rules = |form: &&Form| form.as_symbol().is_some_and(|symbol| symbol.as_str() == "%");
+        if let Some(second) = forms.iter().filter(is_rules).nth(1) {
+            return Err(self.error("query/syntax", second.span, "% stands twice in :in"));
+        }
         forms.iter().map(|form| self.input(form)).collect()
     }
 
     fn input(&self, form: &Form) -> Result<InElement> {
         Ok(match &form.kind {
-            FormKind::Symbol(symbol) if symbol.as_str() == "%" => InElement::Rules(form.span),
+            FormKind::Symbol(symbol) if symbol.as_str() == "%" => InElement::Rules,
             FormKind::Symbol(symbol) if is_source(*symbol) => {
                 InElement::Source(Name { symbol: *symbol, span: form.span })
             }

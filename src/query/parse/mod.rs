@@ -131,6 +131,7 @@ fn ast(sections: &Sections<'_>, span: Span, text: Option<Arc<str>>) -> Result<As
     Ok(Ast {
         with,
         inputs,
+        no_in: sections.get("in").is_none(),
         clauses: parser.clauses(sections.forms(&parser, "where")?.unwrap_or_default())?,
         return_map: return_map(&parser, sections, &find, shape)?,
         order_by: modifiers::order_by(&parser, sections, &find, shape)?,

@@ -9,7 +9,7 @@ use super::{A, E, Part, V, ValueRange, arg_vars, is_single};
 use crate::datom::Order;
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::analyze::clause_vars;
-use crate::query::logic::{Clause, Kind, Term, Var};
+use crate::query::logic::{Call, Callee, Clause, Kind, Term, Var};
 
 /// What is known of the rows at some point of a plan.
 #[derive(Debug, Clone)]
@@ -84,6 +84,17 @@ pub(super) enum Facet {
 /// Nesting below which branches are no longer simulated to estimate them.
 const SIMULATED_DEPTH: usize = 2;
 
+/// How likely a call is to fail: never, at a value of a wrong type, or for other reasons too.
+fn failing(call: &Call) -> u8 {
+    match (&call.callee, &call.binding) {
+        (Callee::Known(function), None) => match function.name.as_str() {
+            "=" | "==" | "not=" | "!=" | "identical?" | "some?" | "nil?" | "true?" | "false?" => 0,
+            _ => 1,
+        },
+        _ => 2,
+    }
+}
+
 impl Planner<'_> {
     /// Chooses an order. Every clause is chosen once.
     pub(super) fn order(
@@ -137,15 +148,16 @@ impl Planner<'_> {
         }
     }
 
-    /// Whether a clause is a call that may fail, while there are clauses left that do not depend on it: when calls are
-    /// late, those go first.
+    /// Whether a clause is a call that may fail, while there are clauses left that do not depend on it and fail less:
+    /// when calls are late, those go first.
     fn has_to_wait(&self, clause: &Clause, state: &State, left: &[usize], clauses: &[Clause]) -> bool {
-        self.late
-            && matches!(clause.kind, Kind::Call(_))
-            && left.iter().any(|i| {
-                let other = &clauses[*i];
-                !matches!(other.kind, Kind::Call(_) | Kind::Equal(..)) && self.is_ready(other, &state.bound)
-            })
+        let Kind::Call(call) = &clause.kind else { return false };
+        let fails_less = |other: &Clause| match &other.kind {
+            Kind::Call(other) => failing(other) < failing(call),
+            Kind::Equal(..) => false,
+            _ => true,
+        };
+        self.late && left.iter().any(|i| fails_less(&clauses[*i]) && self.is_ready(&clauses[*i], &state.bound))
     }
 
     fn apply_filter(&self, clause: &Clause, state: &mut State) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::commands::query::inputs;
 use crate::commands::text_of;
 use crate::database::{Target, View, open_reader};
-use crate::engine;
+use crate::engine::{self, PlanFormat};
 use crate::failure::Outcome;
 
 /// Show the plan of a query
@@ -23,6 +23,12 @@ pub struct Args {
     /// An input after the database, as EDN; give it once for each
     #[arg(long, short, value_name = "EDN")]
     input: Vec<String>,
+    /// Run the query, and tell what each step did
+    #[arg(long)]
+    analyze: bool,
+    /// How to write the plan
+    #[arg(long, value_enum, default_value = "text")]
+    format: PlanFormat,
     #[command(flatten)]
     view: View,
 }
@@ -33,7 +39,6 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     let inputs = inputs(&args.input)?;
     let conn = open_reader(&config)?;
     let db = args.view.of(&conn.db())?;
-    let plan = engine::explain(&db, &text, inputs)?;
-    writeln!(out, "{}", plan.trim_end())?;
+    writeln!(out, "{}", engine::explain(&db, &text, inputs, args.analyze, args.format)?)?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use treering::{
 };
 
 use super::import::{self, Options};
-use crate::engine::{self, Limits};
+use crate::engine::{self, Limits, PlanFormat};
 use crate::failure::{Failure, Outcome};
 use crate::formats::Source;
 use crate::output::{Layout, Mode, foot, milliseconds};
@@ -116,8 +116,8 @@ fn questions(db: &Db, before: EntityId, out: &mut dyn Write) -> Outcome {
     ask(db, patched, &[], out)?;
 
     heading(out, "How the engine goes about it")?;
-    let plan = engine::explain(db, broken, inputs(&[NEEDS, "\"libc6\""])?)?;
-    writeln!(out, "{}", plan.trim_end())?;
+    let plan = engine::explain(db, broken, inputs(&[NEEDS, "\"libc6\""])?, false, PlanFormat::Text)?;
+    writeln!(out, "{plan}")?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use super::Joined;
 use super::session::Session;
 use crate::commands::{import, stats};
 use crate::database::Moment;
-use crate::engine;
+use crate::engine::{self, PlanFormat};
 use crate::failure::{Failure, Outcome};
 use crate::formats::Source;
 use crate::output::{Layout, Mode, Rows};
@@ -19,7 +19,7 @@ use crate::output::{Layout, Mode, Rows};
 pub const COMMANDS: [(&str, &str, &str); 14] = [
     (".as-of", "T|off", "see the database as it was: a transaction, or a date as 2026-01-31"),
     (".exit", "", "end the shell; so does Ctrl-D"),
-    (".explain", "QUERY [INPUTS]", "show the plan of a query"),
+    (".explain", "[analyze] [json|edn] QUERY [INPUTS]", "show the plan of a query; analyze runs it"),
     (".help", "", "show this"),
     (".history", "on|off", "see every assertion and retraction"),
     (".import", "FILE [OPTIONS]", "read entities from a file; options as of the command import"),
@@ -70,7 +70,7 @@ fn help(out: &mut dyn Write) -> Outcome {
     writeln!(out, "[{{…}} …], {{…}} or [:db/add …]: a transaction")?;
     for (name, args, what) in COMMANDS {
         let usage = format!("{name} {args}");
-        writeln!(out, "{usage:34} {what}")?;
+        writeln!(out, "{usage:44} {what}")?;
     }
     Ok(())
 }
@@ -128,9 +128,17 @@ fn first_and_rest<'a>(name: &str, text: &'a str) -> Outcome<(&'a str, Vec<treeri
 }
 
 fn explain(session: &Session, text: &str, out: &mut dyn Write) -> Outcome {
+    let (analyze, text) = match text.strip_prefix("analyze") {
+        Some(rest) => (true, rest.trim_start()),
+        None => (false, text),
+    };
+    let (format, text) = match text.split_once(char::is_whitespace) {
+        Some(("json", rest)) => (PlanFormat::Json, rest),
+        Some(("edn", rest)) => (PlanFormat::Edn, rest),
+        _ => (PlanFormat::Text, text),
+    };
     let (query, inputs) = first_and_rest(".explain", text)?;
-    let plan = engine::explain(&session.viewed()?, query, inputs)?;
-    writeln!(out, "{}", plan.trim_end())?;
+    writeln!(out, "{}", engine::explain(&session.viewed()?, query, inputs, analyze, format)?)?;
     Ok(())
 }
 

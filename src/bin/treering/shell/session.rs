@@ -110,7 +110,7 @@ fn is_query(forms: &[Form]) -> bool {
     let find = Keyword::new("find");
     match &first.kind {
         FormKind::Vector(items) => items.first().and_then(Form::as_keyword) == Some(find),
-        FormKind::Map(_) => first.get(find).is_some(),
+        FormKind::Map(_) => first.get(find).is_some() || first.get(Keyword::new("query")).is_some(),
         _ => false,
     }
 }
@@ -124,6 +124,7 @@ mod tests {
         let forms = |text: &str| read_all(text).unwrap();
         assert!(is_query(&forms("[:find ?e :where [?e :a]] 42")));
         assert!(is_query(&forms("{:find [?e] :where [[?e :a]]}")));
+        assert!(is_query(&forms("{:query [:find ?e] :args [$]}")));
         assert!(!is_query(&forms("[{:a 1}]")));
         assert!(!is_query(&forms("{:a 1}")));
         assert!(!is_query(&forms("[:db/add 1 :a 2]")));
