@@ -99,6 +99,10 @@ struct TransactionsPage;
 struct MigrationsPage;
 
 #[cfg(doctest)]
+#[doc = include_str!("../docs/functions.md")]
+struct FunctionsPage;
+
+#[cfg(doctest)]
 #[doc = include_str!("../docs/time.md")]
 struct TimePage;
 

@@ -76,7 +76,12 @@ const QUERIES: [(&str, &str, &str, &str); 26] = [
     ("[:find ?i :where [?e :db/index true] [?e :db/ident ?i]]", "", "#{[:tag]}", "#{[:tag] [:db/txInstant]}"),
     (r#"[:find ?x . :where [?e :name "Ann"] [(get-else $ ?e :age 0) ?x]]"#, "", "31", "31"),
     (r#"[:find ?x . :where [?e :name "Ann"] [(get-some $ ?e :zip :age) ?x]]"#, "", "[:age 31]", "[56 31]"),
-    (r#"[:find ?n :where [?a :db/ident :tag] [?e :name ?n] (not [?e ?a])]"#, "", r#"#{["Ann"] ["Ben"]}"#, r#"#{["Ben"]}"#),
+    (
+        r#"[:find ?n :where [?a :db/ident :tag] [?e :name ?n] (not [?e ?a])]"#,
+        "",
+        r#"#{["Ann"] ["Ben"]}"#,
+        r#"#{["Ben"]}"#,
+    ),
     (
         r#"[:find ?n :where [?e :name ?n] [?a :db/ident :friend] [?e ?a ?f] [?f :name "Ann"]]"#,
         "",

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use treering::edn::{Keyword, Symbol};
+use treering::edn::Keyword;
 use treering::{
     Argument, Config, Connection, Db, EntityMap, Error, ErrorKind, Function, Op, QueryOptions, Registry, TxData, Value,
     connect_in, create_database_in, prepare_with, q, with,
@@ -109,12 +109,8 @@ fn a_function_cannot_call_the_writer_that_waits_for_it() {
     conn.release().unwrap();
 }
 
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio_free_block_on(future)
-}
-
 /// Polls on this thread; the futures wake by unparking it.
-fn tokio_free_block_on<T>(future: impl Future<Output = T>) -> T {
+fn wait<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(std::thread::Thread);
     impl std::task::Wake for Unpark {
         fn wake(self: Arc<Self>) {
@@ -180,7 +176,6 @@ fn queries_know_the_functions_of_the_registry() {
     let nested = "[:find ?d . :where [_ :age ?a] [(q \"[:find ?d . :in ?a :where [(my.app/double ?a) ?d]]\" ?a) ?d]]";
     assert_eq!(q(nested, &conn.db()).unwrap().to_form().to_string(), "8");
     let unknown = "[:find ?d . :in ?a :where [(my.app/double ?a) ?d]]";
-    assert_eq!(q(unknown, 4).unwrap_err().code(), "query/unknown-function");
-    let _ = Symbol::new("my.app/double");
+    assert_eq!(q(unknown, treering::inputs![4]).unwrap_err().code(), "query/unknown-function");
     conn.release().unwrap();
 }

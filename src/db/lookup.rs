@@ -3,7 +3,7 @@
 use crate::datom::{EntityId, Key, Order, Value};
 use crate::edn::{Form, FormKind, Keyword};
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::{builtin, coerce};
+use crate::schema::{Attribute, TupleShape, ValueType, builtin, coerce};
 
 use super::Db;
 
@@ -79,16 +79,29 @@ impl Db {
                     );
                     return Err(Error::new(ErrorKind::Argument, "lookup-ref/unique", message));
                 }
-                let value = value.clone();
-                let value = match attribute.value_type {
-                    Some(value_type) => coerce(value_type, value).unwrap_or_else(|value| value),
-                    None => value,
-                };
-                (attribute.id, value)
+                (attribute.id, self.lookup_value(attribute, value))
             }
         };
         let row = self.first(Order::Avet, Key { a: Some(a), v: Some(v), ..Key::default() })?;
         Ok(row.map(|row| EntityId(row.e)))
+    }
+
+    /// The value of a lookup ref as its attribute keeps it, members of tuples too.
+    fn lookup_value(&self, attribute: &Attribute, value: &Value) -> Value {
+        let coerced = |value_type: Option<ValueType>, v: &Value| match value_type {
+            Some(value_type) => coerce(value_type, v.clone()).unwrap_or_else(|v| v),
+            None => v.clone(),
+        };
+        match (value, &attribute.tuple) {
+            (Value::Tuple(members), Some(shape)) => {
+                let member = |i: usize| match shape {
+                    TupleShape::Composite(idents) => self.schema().attribute(*idents.get(i)?)?.value_type,
+                    shape => shape.member(i),
+                };
+                Value::Tuple(members.iter().enumerate().map(|(i, v)| coerced(member(i), v)).collect())
+            }
+            (value, _) => coerced(attribute.value_type, value),
+        }
     }
 
     /// The id of an entity that must exist.

@@ -65,6 +65,15 @@ impl Attribute {
         self.value_type == Some(ValueType::Ref)
     }
 
+    /// Whether its values are tuples that hold entities, by their types.
+    pub(crate) fn has_refs(&self) -> bool {
+        match &self.tuple {
+            Some(TupleShape::Heterogeneous(types)) => types.contains(&ValueType::Ref),
+            Some(TupleShape::Homogeneous(value_type)) => *value_type == ValueType::Ref,
+            _ => false,
+        }
+    }
+
     /// Whether an entity can have several values.
     pub fn is_many(&self) -> bool {
         self.cardinality == Cardinality::Many
@@ -103,6 +112,17 @@ pub enum TupleShape {
     Heterogeneous(Arc<[ValueType]>),
     /// `:db/tupleType`: up to eight members of one type.
     Homogeneous(ValueType),
+}
+
+impl TupleShape {
+    /// The type of a member, where the tuple itself says it.
+    pub(crate) fn member(&self, i: usize) -> Option<ValueType> {
+        match self {
+            TupleShape::Heterogeneous(types) => types.get(i).copied(),
+            TupleShape::Homogeneous(value_type) => Some(*value_type),
+            TupleShape::Composite(_) => None,
+        }
+    }
 }
 
 /// `:db/valueType`

@@ -4,7 +4,7 @@
 use crate::datom::{EntityId, Value};
 use crate::error::{Error, ErrorKind, Result};
 
-use super::fact::{Context, Fact, TEMP};
+use super::fact::{Context, Fact, TEMP, has_temp};
 use super::upsert::Bindings;
 
 pub(super) struct Allocated {
@@ -43,8 +43,8 @@ pub(super) fn allocate(
     if temps > 0 {
         for fact in facts {
             fact.e = allocated.settle(fact.e);
-            if let Value::Ref(target) = &mut fact.v {
-                target.0 = allocated.settle(target.0);
+            if has_temp(&fact.v) {
+                fact.v = allocated.settle_value(&fact.v);
             }
         }
     }
@@ -55,5 +55,13 @@ impl Allocated {
     /// The id of a tempid; an id is itself.
     pub fn settle(&self, place: u64) -> u64 {
         if place & TEMP == 0 { place } else { self.ids[(place & !TEMP) as usize] }
+    }
+
+    fn settle_value(&self, v: &Value) -> Value {
+        match v {
+            Value::Ref(target) => Value::Ref(EntityId(self.settle(target.0))),
+            Value::Tuple(members) => Value::Tuple(members.iter().map(|v| self.settle_value(v)).collect()),
+            v => v.clone(),
+        }
     }
 }

@@ -134,7 +134,10 @@ impl Apply<'_> {
             let fact = &mut facts[*i as usize];
             let v = std::mem::replace(&mut fact.v, Value::Nil);
             if let What::Cas(old) = &fact.what {
-                expect(attribute, &held, old).map_err(|error| self.context.locate(fact.op, error))?;
+                expect(attribute, &held, old).map_err(|error| match attribute {
+                    Some(attribute) => self.context.locate_value(fact.op, attribute.ident, old, error),
+                    None => self.context.locate(fact.op, error),
+                })?;
             }
             match fact.what {
                 What::Add | What::Cas(_) if held.contains_key(&v) => {}

@@ -9,7 +9,8 @@ use crate::library::{Named, Tables};
 use crate::schema::builtin;
 
 use super::function::{Callee, TxFunction};
-use super::input::{Op, Place, Source, TxData};
+use super::input::{Op, TxData};
+use super::place::{Place, Source};
 use super::probe::Probe;
 use super::read;
 use super::resolve::holder;

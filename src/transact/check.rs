@@ -95,7 +95,8 @@ pub(super) fn lengths(context: Context<'_>, schema: &Schema, facts: &[Fact], cha
         };
         known = Some((a, bounds));
         let op = facts[change.fact as usize].op;
-        bounds.check(&change.row.v).map_err(|error| context.locate(op, error))?;
+        let (ident, v) = (bounds.attribute.ident, &change.row.v);
+        bounds.check(v).map_err(|error| context.locate_value(op, ident, v, error))?;
     }
     Ok(())
 }

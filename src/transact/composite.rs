@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::datom::{AttrId, EntityId, Key, OPEN, Order, Row, Value};
+use crate::db::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Attribute, Schema, TupleShape};
 
@@ -91,6 +92,38 @@ pub(super) fn follow(context: Context<'_>, schema: &Schema, changes: &mut Vec<Ch
     changes.append(&mut follows);
     changes.sort_by_key(|change| change.fact);
     Ok(())
+}
+
+/// The tuples of entities that had their members before the attribute was defined. `after` is the database after the
+/// transaction without them.
+pub(super) fn backfill(before: &Schema, after: &Snapshot, t: u64) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    if std::ptr::eq(before, &*after.schema) {
+        return Ok(rows);
+    }
+    for attribute in after.schema.attributes() {
+        let Some(TupleShape::Composite(members)) = &attribute.tuple else { continue };
+        if before.get(attribute.id).is_some_and(|old| old.tuple == attribute.tuple) {
+            continue;
+        }
+        let of_attribute = |a: AttrId| {
+            let key = Key { a: Some(a), ..Key::default() };
+            Probe::new(&**after.index(Order::Aevt)).all(&key)
+        };
+        let mut tuples: BTreeMap<u64, Vec<Value>> = BTreeMap::new();
+        for (i, ident) in members.iter().enumerate() {
+            let Some(member) = after.schema.attribute(*ident) else { continue };
+            for row in of_attribute(member.id)? {
+                tuples.entry(row.e).or_insert_with(|| vec![Value::Nil; members.len()])[i] = row.v;
+            }
+        }
+        for row in of_attribute(attribute.id)? {
+            tuples.remove(&row.e);
+        }
+        let row = |(e, values): (u64, Vec<Value>)| Row { e, a: attribute.id, v: values.into(), tx: t, until: OPEN };
+        rows.extend(tuples.into_iter().map(row));
+    }
+    Ok(rows)
 }
 
 /// The value that a lookup ref with a composite tuple asks for.

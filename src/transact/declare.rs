@@ -279,6 +279,20 @@ fn check_rename(after: &Schema, old: &Attribute, new: Option<&Arc<Attribute>>) -
     }
 }
 
+/// Refuses equal tuples of a unique attribute that the transaction defines over members that were there.
+pub(super) fn check_backfilled(context: Context<'_>, after: &Snapshot, defining: &HashMap<u64, u32>) -> Result<()> {
+    for attribute in after.schema.attributes() {
+        let is_composite = matches!(attribute.tuple, Some(TupleShape::Composite(_)));
+        if is_composite && attribute.unique.is_some() && context.snapshot.schema.get(attribute.id) != Some(attribute) {
+            meet(after, attribute, Demand::DistinctValues).map_err(|error| match defining.get(&attribute.entity) {
+                Some(op) => context.locate(*op, error),
+                None => error,
+            })?;
+        }
+    }
+    Ok(())
+}
+
 /// An attribute that the transaction brings was worked with as it is now defined.
 fn check_new(attribute: &Attribute, worked: &Schema, flexibility: SchemaFlexibility) -> Result<()> {
     let ident = attribute.ident;

@@ -17,6 +17,7 @@ use super::check::{convert, mismatch};
 use super::declare::Declared;
 use super::fact::{Context, Fact, META, TEMP, Temps, What};
 use super::input::{EntityMap, Given, Op, Subject, TempId};
+use super::place::Part;
 use super::predicates::{ENSURE, Ensure};
 use super::read::MAX_DEPTH;
 
@@ -84,7 +85,7 @@ impl Expander<'_> {
         match op {
             Op::Entity(entity) => self.entity(entity, n, 0).map(drop),
             Op::Add { e, a, v } => {
-                let e = self.subject(&e)?;
+                let e = self.subject(&e).map_err(|error| self.point(&Part::Entity, error))?;
                 self.assert(e, a, v, n, false, 0)
             }
             // What is taken away need not exist, so naming it moves no counter.
@@ -95,8 +96,8 @@ impl Expander<'_> {
                 Ok(())
             }
             Op::Cas { e, a, old, new } => {
-                let Some(e) = self.existing(&e)? else { return Err(self.missing(&e)) };
-                let attribute = self.attribute(a)?;
+                let Some(e) = self.existing(&e)? else { return Err(self.point(&Part::Entity, self.missing(&e))) };
+                let attribute = self.attribute(a).map_err(|error| self.point(&Part::Attribute(a), error))?;
                 self.refuse_composite(&attribute)?;
                 let old = old.map_or(Ok(Value::Nil), |old| self.settled(&attribute, old))?;
                 let new = self.settled(&attribute, new)?;
@@ -112,7 +113,8 @@ impl Expander<'_> {
         match op {
             Op::Retract { e, a, v } => {
                 let Some(e) = self.existing(&e)? else { return Ok(()) };
-                let Some(attribute) = self.known(a)? else { return Ok(()) };
+                let known = self.known(a).map_err(|error| self.point(&Part::Attribute(a), error))?;
+                let Some(attribute) = known else { return Ok(()) };
                 let (v, what) = match v {
                     Some(v) => (self.settled(&attribute, v)?, What::Retract),
                     None => (Value::Nil, What::RetractAll),
@@ -122,7 +124,8 @@ impl Expander<'_> {
             }
             Op::RetractAttribute { e, a } => {
                 let Some(e) = self.existing(&e)? else { return Ok(()) };
-                let Some(attribute) = self.known(a)? else { return Ok(()) };
+                let known = self.known(a).map_err(|error| self.point(&Part::Attribute(a), error))?;
+                let Some(attribute) = known else { return Ok(()) };
                 self.push(e, &attribute, Value::Nil, n, What::RetractAttribute);
                 Ok(())
             }
@@ -143,7 +146,7 @@ impl Expander<'_> {
             return Err(Error::new(ErrorKind::Limit, "transact/depth", message));
         }
         let e = match &entity.id {
-            Some(id) => self.subject(id)?,
+            Some(id) => self.subject(id).map_err(|error| self.point(&Part::Entity, error))?,
             None => self.out.temps.anonymous(),
         };
         for (a, given) in entity.attributes {
@@ -154,8 +157,9 @@ impl Expander<'_> {
 
     /// Asserts what is given for an attribute of `e`. Only maps know reverse attributes and collections of values.
     fn assert(&mut self, e: u64, a: Keyword, given: Given, n: u32, map: bool, depth: usize) -> Result<()> {
-        let (attribute, reverse) = if map { self.attribute_or_reverse(a)? } else { (self.attribute(a)?, false) };
-        self.refuse_composite(&attribute)?;
+        let found = if map { self.attribute_or_reverse(a) } else { self.attribute(a).map(|known| (known, false)) };
+        let (attribute, reverse) = found.map_err(|error| self.point(&Part::Attribute(a), error))?;
+        self.refuse_composite(&attribute).map_err(|error| self.point(&Part::Attribute(a), error))?;
         if reverse && !attribute.is_ref() {
             let message = format!("{a}: a reverse attribute wants an attribute of :db.type/ref");
             return Err(Error::new(ErrorKind::Transact, "transact/syntax", message));
@@ -202,14 +206,40 @@ impl Expander<'_> {
         Ok(())
     }
 
+    /// Shows in an error a part of the operation at hand.
+    fn point(&self, part: &Part<'_>, error: Error) -> Error {
+        self.context.source.point(self.op, part, error)
+    }
+
     /// The value that is given, as the attribute keeps it; a tempid stands for its entity.
     fn value(&mut self, attribute: &Attribute, given: Given) -> Result<Value> {
+        // Errors of text show the value, which converting takes apart.
+        let kept = match &given {
+            Given::Value(value) if self.context.source.text.is_some() => Some(value.clone()),
+            _ => None,
+        };
+        let value = self.convert(attribute, given);
+        value.map_err(|error| self.point(&Part::Value(attribute.ident, kept.as_ref()), error))
+    }
+
+    fn convert(&mut self, attribute: &Attribute, given: Given) -> Result<Value> {
         match given {
             // Functions are named by symbols and, where tx-data has no others, by keywords.
             Given::Value(Value::Keyword(name)) if NAMING.contains(&attribute.id) => {
                 Ok(Value::Symbol(Symbol::new(name.as_str())))
             }
             Given::Value(value) if attribute.is_ref() => self.target(attribute, value),
+            Given::Value(Value::Tuple(members)) if attribute.has_refs() => {
+                let shape = attribute.tuple.as_ref();
+                let member = |(i, v): (usize, &Value)| match shape.and_then(|shape| shape.member(i)) {
+                    Some(ValueType::Ref) if *v != Value::Nil => self
+                        .target(attribute, v.clone())
+                        .map_err(|e| e.context(format_args!("member {i} of the tuple"))),
+                    _ => Ok(v.clone()),
+                };
+                let members: Vec<Value> = members.iter().enumerate().map(member).collect::<Result<_>>()?;
+                convert(attribute, members.into())
+            }
             Given::Value(value) => convert(attribute, value),
             Given::Entity(subject) if attribute.is_ref() => Ok(Value::Ref(EntityId(self.subject(&subject)?))),
             Given::Entity(_) | Given::Nested(_) => {
@@ -226,10 +256,16 @@ impl Expander<'_> {
     /// A value in a place where no tempid may stand.
     fn settled(&mut self, attribute: &Attribute, given: Given) -> Result<Value> {
         let value = self.value(attribute, given)?;
-        match value {
-            Value::Ref(id) if id.0 & TEMP != 0 => Err(tempid_misplaced(&self.out.temps.describe(id.0))),
-            value => Ok(value),
+        let members = if let Value::Tuple(members) = &value { &members[..] } else { std::slice::from_ref(&value) };
+        for member in members {
+            if let Value::Ref(id) = member
+                && id.0 & TEMP != 0
+            {
+                let error = tempid_misplaced(&self.out.temps.describe(id.0));
+                return Err(self.point(&Part::Value(attribute.ident, None), error));
+            }
         }
+        Ok(value)
     }
 
     /// The entity of an operation that takes away; `None` where the name means nothing.

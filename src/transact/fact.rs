@@ -4,13 +4,25 @@ use hashbrown::HashMap;
 
 use crate::datom::{AttrId, EntityId, Value};
 use crate::db::Snapshot;
+use crate::edn::Keyword;
 use crate::error::Error;
 
-use super::input::{Source, TempId};
+use super::input::TempId;
+use super::place::{Part, Source};
 
 /// Set in the place of an id that is not known yet: the rest is the number of a tempid in [`Temps`]. Ids fit in `i64`,
-/// so no id has it. Stands in `e`, and in the value of a ref attribute.
+/// so no id has it. Stands in `e`, in the value of a ref
+/// attribute, and in tuples of refs.
 pub(super) const TEMP: u64 = 1 << 63;
+
+/// Whether the value is a tempid, or a tuple that has one.
+pub(super) fn has_temp(v: &Value) -> bool {
+    match v {
+        Value::Ref(id) => id.0 & TEMP != 0,
+        Value::Tuple(members) => members.iter().any(|v| matches!(v, Value::Ref(id) if id.0 & TEMP != 0)),
+        _ => false,
+    }
+}
 
 /// The operation number of what the transaction says of itself.
 pub(super) const META: u32 = u32::MAX;
@@ -100,6 +112,11 @@ impl Context<'_> {
             return error.context(":tx-meta");
         }
         self.source.locate(op, error)
+    }
+
+    /// As [`locate`](Self::locate), pointing at a value.
+    pub fn locate_value(&self, op: u32, attribute: Keyword, v: &Value, error: Error) -> Error {
+        self.locate(op, self.source.point(op, &Part::Value(attribute, Some(v)), error))
     }
 
     /// Whether the entity has no facts before the transaction.

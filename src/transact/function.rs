@@ -22,14 +22,12 @@ impl TxFunction {
     /// A function that gives anything that can be transacted.
     ///
     /// ```
-    /// use treering::edn::Keyword;
     /// use treering::{Op, TxFunction};
-    /// let counter = Keyword::new("counter");
-    /// let next = TxFunction::new(move |db, _| {
-    ///     Ok(format!("[{{:db/ident :counter/last :counter/value {}}}]", db.basis_t().0))
+    /// let note = TxFunction::new(|db, args| {
+    ///     Ok(format!("[[:db/add :db/current-tx :db/doc \"{args:?}, after {}\"]]", db.basis_t()))
     /// });
-    /// let operation = Op::call(next, [1, 2]);
-    /// # let _ = (operation, counter);
+    /// let operation = Op::call(note, [1, 2]);
+    /// assert!(matches!(operation, Op::Call { .. }));
     /// ```
     pub fn new<D: IntoTxData>(function: impl Fn(&Db, &[Value]) -> Result<D> + Send + Sync + 'static) -> TxFunction {
         TxFunction(Arc::new(move |db, args| function(db, args)?.into_tx_data()))

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::datom::{EntityId, Value};
-use crate::db::EntityRef;
-use crate::edn::{Form, Keyword, Span, Symbol};
-use crate::error::{Error, Result};
+use crate::datom::{Datom, EntityId, Value};
+use crate::db::{Db, EntityRef};
+use crate::edn::{Form, Keyword};
+use crate::error::{Error, ErrorKind, Result};
 
 use super::function::Callee;
+use super::place::Source;
 use super::read;
 
 /// A name that stands for an entity inside one transaction.
@@ -256,6 +257,20 @@ pub enum Op {
 }
 
 impl Op {
+    /// What a datom of `db` says: that its fact is asserted, or retracted. It gets the transaction that is made;
+    /// [`Connection::load`](crate::Connection::load) keeps transactions.
+    ///
+    /// # Errors
+    /// `Argument`, code `:attribute/unknown`, for the number of an attribute that `db` has not.
+    pub fn datom(db: &Db, datom: &Datom) -> Result<Op> {
+        let a = db.ident(datom.a).ok_or_else(|| {
+            let message = format!("the database has no attribute with the number {:?}", datom.a);
+            Error::new(ErrorKind::Argument, "attribute/unknown", message)
+        })?;
+        let (e, v) = (datom.e.into(), Given::Value(datom.v.clone()));
+        Ok(if datom.added { Op::Add { e, a, v } } else { Op::Retract { e, a, v: Some(v) } })
+    }
+
     /// The call of a function: a name is one of the registry, a keyword the ident of an installed function.
     pub fn call<V: Into<Value>>(function: impl Into<Callee>, args: impl IntoIterator<Item = V>) -> Op {
         Op::Call { function: function.into(), args: args.into_iter().map(Into::into).collect() }
@@ -275,44 +290,6 @@ pub struct TxData {
     /// Values of the transaction's own entity.
     pub(super) meta: EntityMap,
     pub(super) source: Source,
-}
-
-/// Where operations come from.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Source {
-    pub text: Option<Arc<str>>,
-    /// For each operation; empty where they stand as they were built.
-    pub places: Vec<Place>,
-}
-
-/// Where an operation comes from.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
-    /// The number in the tx-data.
-    pub number: u32,
-    /// The place in the text.
-    pub span: Option<Span>,
-    /// The function that gave it.
-    pub function: Option<Symbol>,
-}
-
-impl Source {
-    pub fn place(&self, op: u32) -> Place {
-        self.places.get(op as usize).copied().unwrap_or(Place { number: op, span: None, function: None })
-    }
-
-    /// Says in an error which operation it is about.
-    pub fn locate(&self, op: u32, error: Error) -> Error {
-        let Place { number, span, function } = self.place(op);
-        let error = match function {
-            Some(function) => error.context(format_args!("operation {number} of the tx-data: in what {function} gave")),
-            None => error.context(format_args!("operation {number} of the tx-data")),
-        };
-        match (span, &self.text) {
-            (Some(span), Some(text)) => error.at(span, text),
-            _ => error,
-        }
-    }
 }
 
 impl TxData {

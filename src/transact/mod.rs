@@ -29,6 +29,7 @@ mod fact;
 mod function;
 mod input;
 mod load;
+mod place;
 mod predicates;
 mod probe;
 mod read;
@@ -188,13 +189,24 @@ fn conclude(
     let snapshot = context.snapshot;
     let Conclusion { t, instant, max_eid, mut interned, tempids, tx_meta } = conclusion;
     declare::spare_system(context, facts, &changes)?;
-    let tx_data = changes.iter().map(|change| datom(change, t)).collect();
+    let mut tx_data: Vec<Datom> = changes.iter().map(|change| datom(change, t)).collect();
     let defining = declare::defining(facts, &changes);
     let (opened, closed) = part(changes);
     let schema = declare::derive(snapshot, &mut interned, &opened, &closed)?;
-    let changes = Changes { t, instant, opened, closed, schema, max_eid };
-    let after = snapshot.apply(&changes)?;
+    let mut changes = Changes { t, instant, opened, closed, schema, max_eid };
+    let mut after = snapshot.apply(&changes)?;
+    let tuples = composite::backfill(&snapshot.schema, &after, t.0)?;
+    let is_backfilled = !tuples.is_empty();
+    if is_backfilled {
+        tx_data.extend(tuples.iter().map(Db::datom));
+        changes.opened.extend(tuples);
+        after = snapshot.apply(&changes)?;
+    }
     declare::check(context, worked, &after, &changes.opened, &defining)?;
+    if is_backfilled {
+        declare::check_backfilled(context, &after, &defining)?;
+        predicates::check_backfilled(&snapshot.library.tables(), &snapshot.schema, &after, &changes.opened)?;
+    }
     let db_after = Db::new(Arc::new(after));
     let report = TxReport { db_before: db.clone(), db_after, tx_data, tempids, tx_meta };
     Ok(Transacted { report, changes, interned })

@@ -1,8 +1,8 @@
 //! Predicates: what the schema wants of values (`:db.attr/preds`) and of entities (`:db/ensure`), in the words of
 //! registered functions.
 
-use crate::datom::{AttrId, EntityId, Key, Order, Value};
-use crate::db::Db;
+use crate::datom::{AttrId, EntityId, Key, Order, Row, Value};
+use crate::db::{Db, Snapshot};
 use crate::edn::{Keyword, Symbol};
 use crate::error::{Error, ErrorKind, Result};
 use crate::library::Tables;
@@ -34,7 +34,8 @@ pub(super) fn check_values(context: Context<'_>, schema: &Schema, tables: &Table
     }
     for fact in facts.iter().filter(|fact| matches!(fact.what, What::Add | What::Cas(_))) {
         if let Some(attribute) = schema.get(fact.a) {
-            check_value(tables, attribute, &fact.v).map_err(|error| context.locate(fact.op, error))?;
+            let checked = check_value(tables, attribute, &fact.v);
+            checked.map_err(|error| context.locate_value(fact.op, attribute.ident, &fact.v, error))?;
         }
     }
     Ok(())
@@ -56,6 +57,17 @@ pub(super) fn check_composites(
         if let Some(attribute) = attribute {
             let op = facts[change.fact as usize].op;
             check_value(tables, attribute, &change.row.v).map_err(|error| context.locate(op, error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks the tuples of attributes that the transaction defines.
+pub(super) fn check_backfilled(tables: &Tables, before: &Schema, after: &Snapshot, opened: &[Row]) -> Result<()> {
+    for row in opened {
+        let attribute = after.schema.get(row.a).filter(|a| matches!(a.tuple, Some(TupleShape::Composite(_))));
+        if let Some(attribute) = attribute.filter(|attribute| before.get(row.a) != Some(*attribute)) {
+            check_value(tables, attribute, &row.v).map_err(|e| e.context(format_args!("entity {}", row.e)))?;
         }
     }
     Ok(())

@@ -7,7 +7,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{change, distance};
 
 use super::function::Callee;
-use super::input::{EntityMap, Given, Op, Place, Subject, TempId, TxData};
+use super::input::{EntityMap, Given, Op, Subject, TempId, TxData};
+use super::place::Place;
 
 /// Deepest nesting of entity maps.
 pub(super) const MAX_DEPTH: usize = 128;
@@ -103,6 +104,11 @@ impl Reader<'_> {
             _ => "",
         };
         match (name_text, arguments) {
+            ("db/add" | "db/retract", [e, a, v, tx]) => {
+                self.current_tx(tx)?;
+                let (e, a, v) = (self.subject(e)?, self.attribute(a)?, self.value(v)?);
+                Ok(if name_text == "db/add" { Op::Add { e, a, v } } else { Op::Retract { e, a, v: Some(v) } })
+            }
             ("db/add", [e, a, v]) => Ok(Op::Add { e: self.subject(e)?, a: self.attribute(a)?, v: self.value(v)? }),
             ("db/retract", [e, a]) => Ok(Op::Retract { e: self.subject(e)?, a: self.attribute(a)?, v: None }),
             ("db/retract", [e, a, v]) => {
@@ -158,6 +164,20 @@ impl Reader<'_> {
         Ok(Op::Call { function, args: args.collect::<Result<_>>()? })
     }
 
+    /// The last part of `[:db/add e a v tx]`, which can only be the transaction at hand.
+    fn current_tx(&self, form: &Form) -> Result<()> {
+        if self.subject(form)? == Subject::Temp(TempId::CurrentTx)
+            || form.as_keyword() == Some(Keyword::new("db/current-tx"))
+        {
+            return Ok(());
+        }
+        let message = format!(
+            "the transaction of an operation is the one that is made, :db/current-tx, got {form}; facts of other \
+             transactions are loaded as raw datoms"
+        );
+        Err(self.place(form, Error::new(ErrorKind::Transact, "transact/tx", message)))
+    }
+
     fn attribute(&self, form: &Form) -> Result<Keyword> {
         form.as_keyword()
             .ok_or_else(|| self.wrong(form, format!("an attribute is a keyword, got {}", form.kind_name())))
@@ -173,9 +193,12 @@ impl Reader<'_> {
         }
     }
 
-    /// `#db/id [partition -1]`: partitions are not kept apart.
+    /// `#db/id [partition -1]`: partitions are not kept apart, but that of transactions means the one at hand.
     fn partitioned(&self, form: &Form, inner: &Form) -> Result<Subject> {
         match inner.items() {
+            Some([Form { kind: FormKind::Keyword(k), .. }, ..]) if k.as_str() == "db.part/tx" => {
+                Ok(TempId::CurrentTx.into())
+            }
             Some([_, Form { kind: FormKind::Int(n @ ..=0), .. }]) => Ok(Subject::from(*n)),
             _ => Err(self.wrong(form, "#db/id is written #db/id [partition -1], with a number of its own".to_owned())),
         }
@@ -193,6 +216,7 @@ impl Reader<'_> {
         for (key, value) in pairs {
             let key = self.attribute(key)?;
             match key.as_str() {
+                "db/id" if is_anonymous(value) => {}
                 "db/id" => entity.id = Some(self.subject(value)?),
                 // What Datomic's schemas say of their installation tells nothing here.
                 "db.install/_attribute" => {}
@@ -236,6 +260,13 @@ impl Reader<'_> {
             None => error,
         }
     }
+}
+
+/// Whether the form is `#db/id [partition]`, which names no entity but a new one.
+fn is_anonymous(form: &Form) -> bool {
+    let FormKind::Tagged(tag, inner) = &form.kind else { return false };
+    let is_partition = |part: &Form| part.as_keyword().is_some_and(|part| part.as_str() != "db.part/tx");
+    tag.as_str() == "db/id" && matches!(inner.items(), Some([part]) if is_partition(part))
 }
 
 /// Whether the member of a collection is an entity whatever the attribute.

@@ -6,7 +6,7 @@ use crate::db::{EntityRef, Snapshot};
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Direction;
-use crate::schema::builtin;
+use crate::schema::{Attribute, TupleShape, ValueType, builtin};
 
 use super::check::shorten;
 use super::composite;
@@ -70,6 +70,10 @@ impl Expander<'_> {
                 }
                 let attribute = std::sync::Arc::clone(attribute);
                 let value = match (attribute.is_ref(), value) {
+                    (false, Value::Tuple(members)) => {
+                        let Some(members) = self.lookup_members(&attribute, members, depth)? else { return Ok(None) };
+                        composite::key(&self.out.schema, &attribute, &Value::Tuple(members.into()))?
+                    }
                     (false, value) => composite::key(&self.out.schema, &attribute, value)?,
                     (true, value) => match self.lookup_target(value, depth)? {
                         Some(id) => Value::Ref(EntityId(id)),
@@ -81,6 +85,30 @@ impl Expander<'_> {
         };
         let key = Key { a: Some(a), v: Some(v), ..Key::default() };
         holder(self.context.snapshot, key)
+    }
+
+    /// The members of a tuple that is the value of a lookup ref, entities as refs; `None` where one names nothing.
+    fn lookup_members(&mut self, attribute: &Attribute, members: &[Value], depth: usize) -> Result<Option<Vec<Value>>> {
+        let mut found = Vec::with_capacity(members.len());
+        for (i, member) in members.iter().enumerate() {
+            let is_ref = match &attribute.tuple {
+                Some(TupleShape::Composite(idents)) => {
+                    let member = idents.get(i).and_then(|ident| self.out.schema.attribute(*ident));
+                    member.is_some_and(|member| member.is_ref())
+                }
+                Some(shape) => shape.member(i) == Some(ValueType::Ref),
+                None => false,
+            };
+            if !is_ref || *member == Value::Nil {
+                found.push(member.clone());
+                continue;
+            }
+            match self.lookup_target(member, depth)? {
+                Some(id) => found.push(Value::Ref(EntityId(id))),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(found))
     }
 
     /// The entity that is the value of a lookup ref.

@@ -69,5 +69,9 @@ fn clash(context: Context<'_>, schema: &Schema, facts: &[Fact], change: &Change,
     } else {
         ("transact/unique", format!("{ident} is unique: entity {e} cannot have {v}, which belongs to entity {holder}"))
     };
-    context.locate(fact.op, Error::new(ErrorKind::Transact, code, message))
+    let error = Error::new(ErrorKind::Transact, code, message);
+    match attribute {
+        Some(attribute) => context.locate_value(fact.op, attribute.ident, &change.row.v, error),
+        None => context.locate(fact.op, error),
+    }
 }

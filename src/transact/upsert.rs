@@ -1,17 +1,21 @@
 //! Upsert: tempids find the entities that they mean. A tempid with a value of an identity attribute means the entity
-//! that has the value in the database before the transaction; else all tempids with that value mean one new entity. A
-//! value may be a tempid itself, so this goes on until nothing more is found.
+//! that has the value in the database before the transaction; else all tempids with that value mean one new entity. The
+//! value of a composite tuple counts where all its members are asserted. A value may be a tempid itself or have one as a
+//! member, so this goes on until nothing more is found.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
 
-use crate::datom::{AttrId, Key, Order, Value};
+use crate::datom::{AttrId, EntityId, Key, Order, Value};
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::Schema;
+use crate::schema::{Schema, TupleShape, Unique};
 
 use super::check::shorten;
-use super::fact::{Context, Fact, TEMP, Temps};
+use super::fact::{Context, Fact, TEMP, Temps, What, has_temp};
 use super::probe::Probe;
+use super::resolve::holder;
 
 /// What each tempid means: an id, or another tempid of the same entity; itself when it means a new entity.
 pub(super) struct Bindings {
@@ -31,6 +35,15 @@ impl Bindings {
             slot = parent;
         }
         slot
+    }
+
+    /// The value with what is known of the tempids in it.
+    fn bind(&self, v: &Value) -> Value {
+        match v {
+            Value::Ref(id) => Value::Ref(EntityId(self.find(id.0))),
+            Value::Tuple(members) if has_temp(v) => Value::Tuple(members.iter().map(|v| self.bind(v)).collect()),
+            v => v.clone(),
+        }
     }
 
     /// Makes two places one entity. Answers whether that is news, or the two entities that they are already.
@@ -57,26 +70,78 @@ struct Upsert<'a> {
     bindings: Bindings,
 }
 
+/// That an entity has a value of an identity attribute.
+struct Claim {
+    /// The fact that says so; where there are several, one about a tempid if there is one.
+    fact: usize,
+    a: AttrId,
+    v: Value,
+}
+
 pub(super) fn upsert(context: Context<'_>, schema: &Schema, facts: &[Fact], temps: &Temps) -> Result<Bindings> {
     let parents = (0..temps.names.len() as u64).map(|n| TEMP | n).collect();
     let bindings = Bindings { parents, sole: Vec::new() };
     let mut claims: Vec<usize> = (0..facts.len()).filter(|i| facts[*i].identity).collect();
-    if claims.iter().all(|i| facts[*i].e & TEMP == 0) {
+    let composites = Composites::of(schema, facts);
+    if composites.facts.is_empty() && claims.iter().all(|i| facts[*i].e & TEMP == 0) {
         return Ok(bindings);
     }
     let mut upsert = Upsert { context, schema, facts, temps, bindings };
     upsert.bindings.sole = vec![false; facts.len()];
-    let late: Vec<usize> = claims.iter().copied().filter(|i| has_temp_value(&facts[*i])).collect();
-    claims.retain(|i| !has_temp_value(&facts[*i]));
+    let late: Vec<usize> = claims.iter().copied().filter(|i| has_temp(&facts[*i].v)).collect();
+    claims.retain(|i| !has_temp(&facts[*i].v));
     upsert.settle(&mut claims)?;
-    if !late.is_empty() {
-        upsert.settle_late(&claims, &late)?;
+    if !late.is_empty() || !composites.facts.is_empty() {
+        upsert.settle_late(&claims, &late, &composites)?;
     }
     Ok(upsert.bindings)
 }
 
-fn has_temp_value(fact: &Fact) -> bool {
-    matches!(fact.v, Value::Ref(id) if id.0 & TEMP != 0)
+/// The composite tuples that are identities, and the facts about their members.
+struct Composites {
+    /// Each with its members.
+    tuples: Vec<(AttrId, Vec<AttrId>)>,
+    /// Empty where no member is asserted of a tempid.
+    facts: Vec<usize>,
+}
+
+impl Composites {
+    fn of(schema: &Schema, facts: &[Fact]) -> Composites {
+        let mut tuples: Vec<(AttrId, Vec<AttrId>)> = Vec::new();
+        for attribute in schema.iter().filter(|attribute| attribute.unique == Some(Unique::Identity)) {
+            let Some(TupleShape::Composite(idents)) = &attribute.tuple else { continue };
+            let members: Option<Vec<AttrId>> = idents.iter().map(|ident| Some(schema.attribute(*ident)?.id)).collect();
+            tuples.extend(members.map(|members| (attribute.id, members)));
+        }
+        tuples.sort_unstable();
+        let members: BTreeSet<AttrId> = tuples.iter().flat_map(|(_, members)| members).copied().collect();
+        let is_member = |i: &usize| matches!(facts[*i].what, What::Add) && members.contains(&facts[*i].a);
+        let mut of_members: Vec<usize> = if members.is_empty() { Vec::new() } else { (0..facts.len()).collect() };
+        of_members.retain(is_member);
+        if of_members.iter().all(|i| facts[*i].e & TEMP == 0) {
+            of_members.clear();
+        }
+        Composites { tuples, facts: of_members }
+    }
+
+    /// The values of tuples whose members are all asserted, the last of each, as far as tempids are known.
+    fn claims(&self, facts: &[Fact], bindings: &Bindings) -> Vec<Claim> {
+        let mut said: BTreeMap<u64, BTreeMap<AttrId, usize>> = BTreeMap::new();
+        for i in &self.facts {
+            said.entry(bindings.find(facts[*i].e)).or_default().insert(facts[*i].a, *i);
+        }
+        let mut claims = Vec::new();
+        for of_entity in said.values() {
+            for (a, members) in &self.tuples {
+                let places: Option<Vec<usize>> = members.iter().map(|member| of_entity.get(member).copied()).collect();
+                let Some(places) = places else { continue };
+                let fact = places.iter().copied().find(|i| facts[*i].e & TEMP != 0).unwrap_or(places[0]);
+                let v = Value::Tuple(places.iter().map(|i| bindings.bind(&facts[*i].v)).collect());
+                claims.push(Claim { fact, a: *a, v });
+            }
+        }
+        claims
+    }
 }
 
 impl Upsert<'_> {
@@ -91,7 +156,7 @@ impl Upsert<'_> {
             match probe.first(&key)? {
                 Some(row) => {
                     for i in group.iter().filter(|i| facts[**i].e & TEMP != 0) {
-                        self.unify(*i, row.e, &fact.v)?;
+                        self.unify(*i, row.e, fact.a, &fact.v)?;
                     }
                 }
                 None => {
@@ -100,7 +165,7 @@ impl Upsert<'_> {
                     for i in group {
                         // Two ids with one value are left to the check of uniqueness.
                         if facts[*i].e & TEMP != 0 {
-                            self.unify(*i, holder, &fact.v)?;
+                            self.unify(*i, holder, fact.a, &fact.v)?;
                         }
                     }
                     let sole = group.iter().all(|i| facts[*i].e & TEMP != 0 || facts[*i].e == holder);
@@ -111,48 +176,51 @@ impl Upsert<'_> {
         Ok(())
     }
 
-    /// Claims on values that are tempids.
-    fn settle_late(&mut self, settled: &[usize], late: &[usize]) -> Result<()> {
+    /// Claims on values that are tempids or have them, and on composite tuples.
+    fn settle_late(&mut self, settled: &[usize], late: &[usize], composites: &Composites) -> Result<()> {
         let facts = self.facts;
         let mut changed = true;
         while changed {
             changed = false;
-            let mut holders: HashMap<(AttrId, u64), u64> = HashMap::new();
-            for i in settled {
-                if let Value::Ref(id) = facts[*i].v {
-                    holders.insert((facts[*i].a, id.0), facts[*i].e);
+            let mut holders: HashMap<(AttrId, Value), u64> = HashMap::new();
+            for fact in settled.iter().map(|i| &facts[*i]) {
+                if matches!(fact.v, Value::Ref(_) | Value::Tuple(_)) {
+                    holders.insert((fact.a, fact.v.clone()), fact.e);
                 }
             }
-            for i in late {
-                let Value::Ref(target) = facts[*i].v else { continue };
-                let target = self.bindings.find(target.0);
-                let v = Value::Ref(crate::datom::EntityId(target));
-                if target & TEMP == 0 && facts[*i].e & TEMP != 0 {
-                    let key = Key { a: Some(facts[*i].a), v: Some(v.clone()), ..Key::default() };
-                    if let Some(id) = super::resolve::holder(self.context.snapshot, key)? {
-                        changed |= self.unify(*i, id, &v)?;
+            let bindings = &self.bindings;
+            let claim = |i: &usize| Claim { fact: *i, a: facts[*i].a, v: bindings.bind(&facts[*i].v) };
+            let mut claims: Vec<Claim> = late.iter().map(claim).collect();
+            claims.extend(composites.claims(facts, bindings));
+            for Claim { fact, a, v } in claims {
+                let e = facts[fact].e;
+                if !has_temp(&v) && e & TEMP != 0 {
+                    let key = Key { a: Some(a), v: Some(v.clone()), ..Key::default() };
+                    if let Some(id) = holder(self.context.snapshot, key)? {
+                        changed |= self.unify(fact, id, a, &v)?;
                         continue;
                     }
                 }
-                let holder = *holders.entry((facts[*i].a, target)).or_insert(facts[*i].e);
-                if (holder | facts[*i].e) & TEMP != 0 {
-                    changed |= self.unify(*i, holder, &v)?;
+                let holder = *holders.entry((a, v.clone())).or_insert(e);
+                if (holder | e) & TEMP != 0 {
+                    changed |= self.unify(fact, holder, a, &v)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn unify(&mut self, claim: usize, other: u64, v: &Value) -> Result<bool> {
+    fn unify(&mut self, claim: usize, other: u64, a: AttrId, v: &Value) -> Result<bool> {
         let fact = &self.facts[claim];
         self.bindings.unify(fact.e, other).map_err(|(x, y)| {
-            let attribute = self.schema.get(fact.a).map_or(Keyword::new("?"), |a| a.ident);
+            let attribute = self.schema.get(a).map_or(Keyword::new("?"), |a| a.ident);
             let message = format!(
                 "conflicting upsert: {} means entity {x}, and entity {y} by [{attribute} {}]",
                 self.temps.describe(fact.e),
                 shorten(v)
             );
-            self.context.locate(fact.op, Error::new(ErrorKind::Transact, "transact/upsert", message))
+            let error = Error::new(ErrorKind::Transact, "transact/upsert", message);
+            self.context.locate_value(fact.op, attribute, v, error)
         })
     }
 }

@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::fact::{Context, Fact, META, What};
-use super::input::{Source, TempId};
+use super::input::TempId;
+use super::place::Source;
 use super::{Conclusion, MAX_INSTANT, Transacted, apply, check, composite, conclude, resolve, tx_meta, unique};
 use crate::datom::{AttrId, EntityId, Key, TX0, Value};
 use crate::db::{Db, Snapshot};
@@ -186,7 +187,8 @@ impl Loader {
         }
         unique::check(context, &worked, &facts, &[], &changes)?;
         let (max_eid, tempids) = (self.report.ids.max_eid(), vec![(TempId::CurrentTx, t)]);
-        conclude(db, context, &worked, &facts, changes, Conclusion { t, instant, max_eid, interned, tempids, tx_meta }).map(Some)
+        conclude(db, context, &worked, &facts, changes, Conclusion { t, instant, max_eid, interned, tempids, tx_meta })
+            .map(Some)
     }
 
     /// The datoms with the names of their attributes, without those about the engine's own entities.

@@ -65,7 +65,7 @@ fn every_row_of_the_table() {
             let code = if given == "nil" { "transact/nil" } else { "transact/schema" };
             let error = fails(&db, &text, code);
             assert!(error.message().contains(":x"), "{error}");
-            assert_eq!(error.position(), Some((2, 1)), "{error}");
+            assert_eq!(error.position(), Some((2, 16)), "the value: {error}");
         }
         examples += spans(same).len() + spans(converted).len() / 2 + spans(refused).len();
     }

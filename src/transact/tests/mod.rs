@@ -7,6 +7,7 @@ mod forms;
 mod functions;
 mod model;
 mod schema;
+mod tuples;
 
 use super::{IntoTxData, TempId, Transacted, TxRecord, transact};
 use crate::datom::{EntityId, Key, OPEN, Order, Row, TX0};
