@@ -76,9 +76,14 @@ fn unknown_keywords_are_refused_before_anything_is_made() {
 }
 
 #[test]
-fn both_names_of_an_index_are_known() {
+fn both_names_of_each_index_are_known() {
     let names = Registry::standard().index_keywords();
-    for name in ["datahike.index/persistent-set", "treering.index/persistent-set"] {
+    for name in [
+        "datahike.index/persistent-set",
+        "treering.index/persistent-set",
+        "datahike.index/hitchhiker-tree",
+        "treering.index/hitchhiker-tree",
+    ] {
         assert!(names.contains(&Keyword::new(name)), "{name}");
         let config = Config::memory(name).index(name);
         create_database(&config).expect("a database");
@@ -86,4 +91,38 @@ fn both_names_of_an_index_are_known() {
         conn.release().expect("released");
         delete_database(&config).expect("deleted");
     }
+}
+
+#[test]
+fn the_index_and_its_settings_are_kept_with_the_database() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("p.tr");
+    let settings = |text: &str| treering::edn::read(text).expect("edn");
+    let hitchhiker = || Config::file(&path).index("datahike.index/hitchhiker-tree");
+    let small = "{:index-b-factor 4 :index-data-node-size 8 :index-log-size 6}";
+    let (code, text) = {
+        let wrong = hitchhiker().index_config(settings("{:branching-factor 64}"));
+        let error = create_database(&wrong).expect_err("a setting of the other kind");
+        (error.code().to_owned(), error.to_string())
+    };
+    assert_eq!(code, "config/index-config");
+    assert!(text.contains(":index-log-size") && text.contains(":branching-factor"), "{text}");
+    create_database(&hitchhiker().index_config(settings(small))).expect("a database");
+    let documented =
+        |conn: &treering::Connection| treering::q("[:find ?e :where [?e :db/doc]]", conn.db()).expect("answers").len();
+    let mut expected = None;
+    for i in 0..3 {
+        // Nothing about the index is said when connecting, or what is said is of another one and does not count.
+        let other = Config::file(&path).index("datahike.index/persistent-set");
+        let conn = connect(&if i == 0 { Config::file(&path) } else { other }).expect("a connection");
+        let before = documented(&conn);
+        assert_eq!(before, expected.unwrap_or(before), "{i}");
+        let names: String = (0..200).map(|n| format!("[:db/add \"{n}\" :db/doc \"{i} {n}\"]")).collect();
+        conn.transact(format!("[{names}]").as_str()).expect("transacts");
+        expected = Some(before + 200);
+        conn.release().expect("released");
+    }
+    let error = connect(&hitchhiker().index_config(settings("{:index-log-size 7}"))).expect_err("other settings");
+    assert_eq!(error.code(), "create-time-fixed-index-config-mismatch");
+    assert!(error.message().contains(":index-log-size 6"), "{error}");
 }

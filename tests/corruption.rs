@@ -5,7 +5,9 @@ mod support;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
-use support::{Chance, Content, Model, SCHEMA, content, env_number, registry, sim_config, transaction};
+use support::{
+    Chance, Content, Model, SCHEMA, content, env_number, registry, sim_config, transaction, with_small_nodes,
+};
 use treering::store::frame::{Frame, HEADER};
 use treering::store::fs::Fs;
 use treering::store::testing::{Crash, SimFs};
@@ -53,9 +55,7 @@ fn write_file(fs: &SimFs, path: &Path, bytes: &[u8]) {
 fn original(tail: usize) -> Original {
     let fs = SimFs::new();
     let registry = registry(&fs);
-    // Small nodes, so that a small database has branches.
-    let text = "{:store {:backend :sim} :index-config {:branching-factor 16}}";
-    create_database_in(&registry, &Config::from_edn(text).unwrap()).unwrap();
+    create_database_in(&registry, &with_small_nodes(sim_config())).unwrap();
     let conn = connect_in(&registry, &sim_config()).unwrap();
     let mut model = Model::default();
     let mut heads = vec![read_file(&fs, Path::new(HEAD))];

@@ -227,7 +227,7 @@ fn a_database_never_lacks_its_initial_transaction() {
         "{:store {:backend :sim} :initial-tx [{:db/ident :name :db/valueType :db.type/string
         :db/cardinality :db.cardinality/one :db/unique :db.unique/identity} [:db/add \"x\" :db/doc \"first\"]]}",
     );
-    let config = config.unwrap();
+    let config = support::of_wanted_kind(config.unwrap());
     let fs = SimFs::new();
     create_database_in(&registry(&fs), &config).unwrap();
     let mut replay = fs.replay();

@@ -1,8 +1,7 @@
-//! Databases that earlier versions wrote are read for ever: those under `tests/fixtures/format-<number>/` hold the
-//! same as when they were made.
+//! Databases that earlier versions wrote are read for ever: those under `tests/fixtures/format-<name>/` hold the same
+//! as when they were made. A name is a format number, and an index kind where it is not the default one.
 //!
-//! A fixture is made once for a format number, by `TREERING_WRITE_FIXTURE=<number> cargo test --test format`, and never
-//! changed afterwards.
+//! A fixture is made once, by `TREERING_WRITE_FIXTURE=<name> cargo test --test format`, and never changed afterwards.
 
 mod support;
 
@@ -16,9 +15,19 @@ use treering::{Config, Db, EntityId, Order, Registry, Result, TX0, connect_in, c
 /// The format that this version writes.
 const CURRENT: u32 = 1;
 
-fn fixture(number: u32) -> PathBuf {
+/// The names of the fixtures, and the configs that they are made with: small nodes.
+const FIXTURES: [(&str, &str); 2] = [
+    ("1", "{:index-config {:branching-factor 64}}"),
+    (
+        "1-hitchhiker-tree",
+        "{:index :datahike.index/hitchhiker-tree
+          :index-config {:index-b-factor 8 :index-data-node-size 64 :index-log-size 32}}",
+    ),
+];
+
+fn fixture(name: &str) -> PathBuf {
     // Relative: a database keeps the path that it was created with.
-    PathBuf::from(format!("tests/fixtures/format-{number}"))
+    PathBuf::from(format!("tests/fixtures/format-{name}"))
 }
 
 const TYPES: [&str; 17] = [
@@ -129,13 +138,14 @@ fn told(db: &Db) -> Result<String> {
     Ok(text)
 }
 
-fn write_fixture(number: u32) {
-    assert_eq!(number, CURRENT, "this version writes format {CURRENT}");
-    let home = fixture(number);
+fn write_fixture(name: &str, config: &str) {
+    assert_eq!(number(name), CURRENT, "this version writes format {CURRENT}");
+    let home = fixture(name);
     let path = home.join("db");
     assert!(!path.exists(), "{} is there; a fixture is never changed", path.display());
     let registry = Registry::with_builtins();
-    let config = Config::file(&path).index_config(treering::edn::read("{:branching-factor 64}").unwrap());
+    std::fs::create_dir_all(&home).unwrap();
+    let config = Config::file(&path).or(Config::from_edn(config).unwrap());
     create_database_in(&registry, &config).unwrap();
     let conn = connect_in(&registry, &config).unwrap();
     let transactions = transactions();
@@ -167,23 +177,33 @@ fn trim(path: &Path) {
     }
 }
 
+/// The format number of a fixture.
+fn number(name: &str) -> u32 {
+    name.split('-').next().and_then(|number| number.parse().ok()).expect("a name begins with a format number")
+}
+
 #[test]
 fn databases_of_every_format_hold_what_they_held() {
-    if let Ok(number) = std::env::var("TREERING_WRITE_FIXTURE") {
-        write_fixture(number.parse().expect("a format number"));
+    if let Ok(wanted) = std::env::var("TREERING_WRITE_FIXTURE") {
+        let found = FIXTURES.iter().find(|(name, _)| *name == wanted);
+        let (name, config) = found.unwrap_or_else(|| panic!("no fixture is named {wanted:?}"));
+        write_fixture(name, config);
     }
-    for number in 1..=CURRENT {
+    for format in 1..=CURRENT {
+        assert!(FIXTURES.iter().any(|(name, _)| number(name) == format), "format {format} has no fixture");
+    }
+    for (name, _) in FIXTURES {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("db");
-        copy_dir(&fixture(number).join("db"), &path);
-        let wanted = std::fs::read_to_string(fixture(number).join("datoms.edn")).unwrap();
+        copy_dir(&fixture(name).join("db"), &path);
+        let wanted = std::fs::read_to_string(fixture(name).join("datoms.edn")).unwrap();
         let config = Config::file(&path);
         let same = |db: &Db| {
             let got = told(db).unwrap();
             for (n, (got, wanted)) in got.lines().zip(wanted.lines()).enumerate() {
-                assert_eq!(got, wanted, "format {number}, line {}", n + 1);
+                assert_eq!(got, wanted, "format {name}, line {}", n + 1);
             }
-            assert_eq!(got.lines().count(), wanted.lines().count(), "format {number}");
+            assert_eq!(got.lines().count(), wanted.lines().count(), "format {name}");
             content(db).unwrap();
         };
         let reader = connect_in(&Registry::with_builtins(), &config.clone().read_only(true)).unwrap();
@@ -204,7 +224,7 @@ fn databases_of_every_format_hold_what_they_held() {
         let history = |text: &str| {
             text.lines().skip(1).take_while(|l| !l.starts_with(';')).map(str::to_owned).collect::<Vec<_>>()
         };
-        assert_eq!(history(&back), history(&wanted), "format {number}");
+        assert_eq!(history(&back), history(&wanted), "format {name}");
         conn.release().unwrap();
     }
 }

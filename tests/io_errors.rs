@@ -327,8 +327,7 @@ impl BackendKind for Flaky {
 #[test]
 fn a_reader_whose_reads_fail_goes_on_where_it_was() {
     let fs = SimFs::new();
-    let small = sim_config().index_config(treering::edn::read("{:branching-factor 16}").unwrap());
-    create_database_in(&registry(&fs), &small).unwrap();
+    create_database_in(&registry(&fs), &support::with_small_nodes(sim_config())).unwrap();
     let writer = connect_in(&registry(&fs), &sim_config()).unwrap();
     let mut model = Model::default();
     support::one_more(&writer, &mut model, SCHEMA).unwrap();

@@ -31,7 +31,7 @@ fn writer() {
     let mut chance = Chance(round as u64);
     let (threads, flush) = (1 + chance.below(4), chance.below(2) == 0);
     say(format_args!("started"));
-    let conn = connect_in(&Registry::with_builtins(), &Config::file(path)).unwrap();
+    let conn = connect_in(&Registry::with_builtins(), &config(path)).unwrap();
     say(format_args!("connected"));
     std::thread::scope(|scope| {
         for thread in 0..threads {
@@ -133,15 +133,19 @@ fn written(db: &Db) -> BTreeMap<String, u64> {
 
 fn create(path: &Path) {
     let registry = Registry::with_builtins();
-    let config = Config::file(path);
+    let config = config(path);
     create_database_in(&registry, &config).unwrap();
     let conn = connect_in(&registry, &config).unwrap();
     conn.transact(SCHEMA).unwrap();
     conn.release().unwrap();
 }
 
+fn config(path: &Path) -> Config {
+    support::of_wanted_kind(Config::file(path))
+}
+
 fn connect(path: &Path) -> Connection {
-    connect_in(&Registry::with_builtins(), &Config::file(path)).unwrap()
+    connect_in(&Registry::with_builtins(), &config(path)).unwrap()
 }
 
 #[test]
@@ -195,7 +199,7 @@ fn readers_follow_a_writer_in_another_process_and_a_second_writer_is_told_its_id
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("db");
     create(&path);
-    let config = Config::file(&path);
+    let config = config(&path);
     let reader = connect_in(&Registry::with_builtins(), &config.clone().read_only(true)).unwrap();
     let (mut child, mut lines) = start(&path, 2);
     let mut seen = 0;

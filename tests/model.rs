@@ -549,7 +549,7 @@ fn run(seed: u64, stored: bool, keep_history: bool) {
     let dir = tempfile::tempdir().unwrap();
     let registry = Registry::with_builtins();
     let config = if stored { Config::file(dir.path().join("model.tr")) } else { Config::memory("model") };
-    let config = config.keep_history(keep_history);
+    let config = support::of_wanted_kind(config.keep_history(keep_history));
     create_database_in(&registry, &config).unwrap();
     let mut conn = connect_in(&registry, &config).unwrap();
     conn.transact(SCHEMA).unwrap();

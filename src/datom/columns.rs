@@ -138,6 +138,11 @@ impl Columns {
         Ordering::Equal
     }
 
+    /// Whether every row lies before the next one.
+    pub(crate) fn ascends(&self, order: Order) -> bool {
+        (1..self.len()).all(|i| self.compare(i - 1, self, i, order) == Ordering::Less)
+    }
+
     /// The number of rows before `cut`; the rows must be sorted by `order`.
     pub fn position(&self, order: Order, cut: &Cut) -> usize {
         let Cut { key, side } = cut;

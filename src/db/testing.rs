@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::{Changes, Db, Settings, Snapshot};
+use crate::config::Config;
 use crate::datom::{AttrId, EntityId, Key, OPEN, Order, Row, TX0, Value};
-use crate::edn::{FormKind, Keyword};
+use crate::edn::{Form, FormKind, Keyword};
 use crate::index::testing::SortedRows;
 use crate::index::{IndexKind, NoNodes, NodeSource, PersistentSet};
+use crate::registry::Registry;
 use crate::schema::{Attribute, Cardinality, Schema, SchemaFlexibility, Unique, ValueCaps, ValueType, builtin};
 
 /// What one hand-made transaction says: entity, attribute, value, and whether it is asserted.
@@ -40,9 +42,10 @@ pub fn attribute(id: u32, text: &str) -> Attribute {
 
 /// A database with these attributes (see [`attribute`]) after these transactions, numbered from `TX0 + 1`. Replaces
 /// values of cardinality-one attributes; checks nothing. Each transaction gets a `:db/txInstant` of its number in ms.
+/// The indexes are [`SortedRows`], or of the kind that the environment names.
 ///
 /// # Panics
-/// On an attribute that is not declared.
+/// On an attribute that is not declared, and as [`empty_db`].
 pub fn db_of(attributes: &[&str], transactions: &[&[Saying<'_>]]) -> Db {
     let mut schema = Schema::new(SchemaFlexibility::Write);
     attributes.iter().for_each(|text| schema.put(attribute(schema.next_id().0, text)));
@@ -53,8 +56,9 @@ pub fn db_of(attributes: &[&str], transactions: &[&[Saying<'_>]]) -> Db {
         caps: ValueCaps::default(),
     };
     let nodes: Arc<dyn NodeSource> = Arc::new(NoNodes);
-    let nothing = FormKind::Nil.into();
-    let mut snapshot = Snapshot::empty(settings, &SortedRows, &nothing, &nodes).expect("an empty index is made");
+    let (kind, index_settings) = wanted_kind(Arc::new(SortedRows));
+    let snapshot = Snapshot::empty(settings, kind.as_ref(), &index_settings, &nodes);
+    let mut snapshot = snapshot.expect("an empty index is made");
     snapshot.schema = Arc::new(schema);
     for (n, sayings) in transactions.iter().enumerate() {
         let t = TX0 + 1 + n as u64;
@@ -63,12 +67,25 @@ pub fn db_of(attributes: &[&str], transactions: &[&[Saying<'_>]]) -> Db {
     Db::new(Arc::new(snapshot))
 }
 
-/// A database without facts, in memory, over the default kind of index.
+/// The kind of index that the environment names, as a config would take it, or else `default`; with its settings.
+fn wanted_kind(default: Arc<dyn IndexKind>) -> (Arc<dyn IndexKind>, Form) {
+    let config = Config::from_env().expect("the environment is right");
+    match config.index_kind() {
+        Some(keyword) => {
+            let kind = Registry::with_builtins().index(keyword).expect("the environment names a kind of index");
+            (kind, config.index_settings())
+        }
+        None => (default, FormKind::Nil.into()),
+    }
+}
+
+/// A database without facts, in memory, over the kind of index that the environment names, or the default kind.
 ///
 /// # Panics
-/// Never: an empty index in memory is always made.
+/// When the environment names a kind or settings that are none.
 pub fn empty_db(keep_history: bool, flexibility: SchemaFlexibility) -> Db {
-    empty_db_over(&PersistentSet, keep_history, flexibility)
+    let (kind, index_settings) = wanted_kind(Arc::new(PersistentSet));
+    empty(kind.as_ref(), &index_settings, keep_history, flexibility)
 }
 
 /// A database without facts, in memory, over some kind of index.
@@ -76,9 +93,13 @@ pub fn empty_db(keep_history: bool, flexibility: SchemaFlexibility) -> Db {
 /// # Panics
 /// When the kind refuses to make an empty index.
 pub fn empty_db_over(kind: &dyn IndexKind, keep_history: bool, flexibility: SchemaFlexibility) -> Db {
+    empty(kind, &FormKind::Nil.into(), keep_history, flexibility)
+}
+
+fn empty(kind: &dyn IndexKind, index_settings: &Form, keep_history: bool, flexibility: SchemaFlexibility) -> Db {
     let settings = Settings { keep_history, flexibility, attribute_refs: false, caps: ValueCaps::default() };
     let nodes: Arc<dyn NodeSource> = Arc::new(NoNodes);
-    let snapshot = Snapshot::empty(settings, kind, &FormKind::Nil.into(), &nodes);
+    let snapshot = Snapshot::empty(settings, kind, index_settings, &nodes);
     Db::new(Arc::new(snapshot.expect("an empty index is made")))
 }
 

@@ -1,6 +1,5 @@
 //! A sorted batch of changes to an index.
 
-use std::cmp::Ordering;
 use std::ops::Range;
 
 use crate::datom::{Columns, Order, Row};
@@ -25,7 +24,7 @@ pub struct Edits {
 impl Edits {
     /// Edits that insert all of `rows`, which ascend in `order`.
     pub fn inserts(order: Order, rows: Columns) -> Edits {
-        debug_assert!((1..rows.len()).all(|i| rows.compare(i - 1, &rows, i, order) == Ordering::Less));
+        debug_assert!(rows.ascends(order));
         Edits { rows, edits: Vec::new() }
     }
 
@@ -34,7 +33,7 @@ impl Edits {
         rows.sort_unstable_by(|(x, _), (y, _)| order.compare(x, y));
         let mut columns = Columns::default();
         rows.iter().for_each(|(row, _)| columns.push_row(row));
-        debug_assert!((1..rows.len()).all(|i| columns.compare(i - 1, &columns, i, order) == Ordering::Less));
+        debug_assert!(columns.ascends(order));
         let all_inserts = rows.iter().all(|(_, edit)| *edit == Edit::Insert);
         let edits = if all_inserts { Vec::new() } else { rows.into_iter().map(|(_, edit)| edit).collect() };
         Edits { rows: columns, edits }
@@ -42,7 +41,7 @@ impl Edits {
 
     /// Edits of `rows`, which ascend in `order`; `edits` has one for each row.
     pub(crate) fn ascending(order: Order, rows: Columns, edits: Vec<Edit>) -> Edits {
-        debug_assert!((1..rows.len()).all(|i| rows.compare(i - 1, &rows, i, order) == Ordering::Less));
+        debug_assert!(rows.ascends(order));
         debug_assert_eq!(rows.len(), edits.len());
         let all_inserts = edits.iter().all(|edit| *edit == Edit::Insert);
         Edits { rows, edits: if all_inserts { Vec::new() } else { edits } }

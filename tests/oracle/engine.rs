@@ -10,7 +10,7 @@ pub const FIRST_TX: u64 = TX0 + 2;
 /// The database after the schema and the history of a world.
 pub fn load(world: &World) -> Db {
     let registry = treering::Registry::with_builtins();
-    let config = Config::memory("oracle");
+    let config = Config::memory("oracle").or_env().expect("the environment names an index or none");
     create_database_in(&registry, &config).expect("a new database");
     let conn = connect_in(&registry, &config).expect("a connection");
     conn.transact(world.schema_text().as_str()).expect("a schema");

@@ -66,7 +66,28 @@ pub fn registry(fs: &SimFs) -> Registry {
 }
 
 pub fn sim_config() -> Config {
-    Config::from_edn("{:store {:backend :sim}}").unwrap()
+    of_wanted_kind(Config::from_edn("{:store {:backend :sim}}").unwrap())
+}
+
+/// The config with the index kind and settings of the environment (`TREERING_INDEX`, `TREERING_INDEX_CONFIG`), where
+/// they are named: so the tests run on every kind.
+pub fn of_wanted_kind(config: Config) -> Config {
+    config.or_env().unwrap()
+}
+
+/// The config with small nodes, so that a small database has branches.
+pub fn with_small_nodes(config: Config) -> Config {
+    let config = of_wanted_kind(config);
+    if !config.index_settings().is_nil() {
+        return config;
+    }
+    let settings = match config.index_kind() {
+        Some(kind) if kind.as_str().ends_with("/hitchhiker-tree") => {
+            "{:index-b-factor 8 :index-data-node-size 16 :index-log-size 16}"
+        }
+        _ => "{:branching-factor 16}",
+    };
+    config.index_config(treering::edn::read(settings).unwrap())
 }
 
 /// Numbers by chance, the same for the same seed (splitmix64).

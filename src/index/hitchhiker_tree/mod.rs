@@ -47,7 +47,7 @@ impl HitchhikerTree {
 
     fn shape(settings: &Form) -> Result<Shape> {
         let known = [
-            ("index-b-factor", 4..=1024, 64),
+            ("index-b-factor", 4..=1024, 32),
             ("index-data-node-size", 4..=1 << 16, 256),
             ("index-log-size", 1..=1 << 16, 256),
         ];

@@ -128,11 +128,14 @@ impl Applying<'_> {
         }
         let mut fresh = Fresh { run: Run::with_room_like(old), new: Vec::new() };
         let mut buffer = Edits::default();
-        if branch.is_empty() {
+        let shares = if branch.is_empty() {
             self.edit_leaf(&Columns::default(), part, separator, last, &mut fresh)?;
-        }
+            Vec::new()
+        } else {
+            self.shares(branch, part)
+        };
         let mut copied = 0;
-        for Share { child, range, stays } in self.shares(branch, part) {
+        for Share { child, range, stays } in shares {
             if stays {
                 buffer.extend(part.edits, range);
                 continue;
@@ -163,7 +166,7 @@ impl Applying<'_> {
         let (order, rows) = (self.context.order, part.edits.rows());
         let separators = &branch.run().separators;
         let mut shares = Vec::new();
-        let mut edit = if branch.is_empty() { part.range.end } else { part.range.start };
+        let mut edit = part.range.start;
         while edit < part.range.end {
             let child = branch.child_of(order, rows, edit);
             let before_next = |j: usize| rows.compare(j, separators, child + 1, order) == Ordering::Less;

@@ -26,8 +26,7 @@ pub(super) fn build(
             continue;
         }
         let follows = |last: &Columns| last.compare(0, &columns, 0, context.order) == Ordering::Less;
-        let ascends = (1..columns.len()).all(|i| columns.compare(i - 1, &columns, i, context.order) == Ordering::Less);
-        if !ascends || !last.as_ref().is_none_or(follows) {
+        if !columns.ascends(context.order) || !last.as_ref().is_none_or(follows) {
             return Err(Error::new(ErrorKind::Argument, "index/unsorted", "rows to build an index from must ascend"));
         }
         let mut end = Columns::default();

@@ -33,11 +33,6 @@ impl Checking<'_> {
         Err(Error::new(ErrorKind::Corrupt, "index/broken", message))
     }
 
-    fn ascending(&self, columns: &Columns) -> bool {
-        let order = self.context.order;
-        (1..columns.len()).all(|i| columns.compare(i - 1, columns, i, order) == Ordering::Less)
-    }
-
     /// Checks the nodes under `branch`, whose rows must lie from `low` (inclusive) to `high` (exclusive). `above`: the
     /// edits that the branches above it have for it.
     fn branch(&mut self, branch: &Branch, above: &Pending, (low, high): Bounds<'_>, last: bool) -> Result<()> {
@@ -48,7 +43,7 @@ impl Checking<'_> {
         if run.separators.len() != run.len() || run.summaries.len() != run.len() {
             return self.broken("has not as many separators and sums as children");
         }
-        if !self.ascending(&run.separators) {
+        if !run.separators.ascends(self.context.order) {
             return self.broken("has separators that do not ascend");
         }
         for i in 0..run.len() {
@@ -112,7 +107,7 @@ impl Checking<'_> {
         if !self.context.shape.buffers(buffer.len(), rows.v.heap_len_of(0..rows.len())) {
             return self.broken("has a buffer that is too large");
         }
-        if !self.ascending(rows) {
+        if !rows.ascends(self.context.order) {
             return self.broken("has edits that do not ascend");
         }
         self.bounds(rows, bounds)
@@ -141,7 +136,7 @@ impl Checking<'_> {
         if columns.len() > self.context.shape.bulk_leaf {
             return self.broken("has too many rows");
         }
-        if !self.ascending(columns) {
+        if !columns.ascends(self.context.order) {
             return self.broken("has rows that do not ascend");
         }
         self.bounds(columns, bounds)

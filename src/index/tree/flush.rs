@@ -4,7 +4,6 @@
 //! every flush, so a node of its own would cost one write and one read more. All other nodes are a level, then columns
 //! for a leaf, or separators, sums, addresses and the buffer for a branch.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::node::{Branch, Context, Link, Node, Run, Stored, Summary};
@@ -128,6 +127,9 @@ fn decode_branch(bytes: &mut &[u8], order: Order, level: u8) -> Result<Branch> {
     };
     let separators = decode_columns(bytes)?;
     let n = separators.len();
+    if !separators.ascends(order) {
+        return Err(damaged("has separators that do not ascend"));
+    }
     let (rows, min_tx) = (decode_ints(bytes, n)?, decode_ints(bytes, n)?);
     let (max_tx, max_until) = (decode_ints(bytes, n)?, decode_ints(bytes, n)?);
     let summary = |i: usize| Summary {
@@ -151,8 +153,7 @@ fn decode_branch(bytes: &mut &[u8], order: Order, level: u8) -> Result<Branch> {
 fn decode_buffer(bytes: &mut &[u8], order: Order, children: usize) -> Result<Edits> {
     let rows = decode_columns(bytes)?;
     let removes = decode_ints(bytes, rows.len())?;
-    let ascends = (1..rows.len()).all(|i| rows.compare(i - 1, &rows, i, order) == Ordering::Less);
-    if rows.is_empty() || children == 0 || !ascends || removes.extremes().is_some_and(|(_, max)| max > 1) {
+    if rows.is_empty() || children == 0 || !rows.ascends(order) || removes.extremes().is_some_and(|(_, max)| max > 1) {
         return Err(damaged("has a buffer that no edits lead to"));
     }
     let edit = |i: usize| if removes.get(i) == 1 { Edit::Remove } else { Edit::Insert };

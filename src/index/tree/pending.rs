@@ -159,7 +159,8 @@ impl Pending {
             child if child == branch.len() => range.end,
             child => partition(range.clone(), |j| edits.rows().compare(j, separators, child, order) == Ordering::Less),
         };
-        Pending { edits: self.edits.clone(), range: first_of(i)..first_of(i + 1).max(first_of(i)) }
+        let start = first_of(i);
+        Pending { edits: self.edits.clone(), range: start..first_of(i + 1).max(start) }
     }
 
     /// These and then `newer` ones.

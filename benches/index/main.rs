@@ -1,7 +1,11 @@
 //! The persistent set on a million people, by size of leaves and branches: what `docs/decisions/0001-leaf-shape.md`
 //! rests on. `cargo bench --bench index -- [people [leaf bulk-leaf branch]]`.
 //!
+//! With `kinds`, the kinds of index beside each other instead: what `docs/indexes.md` says of them.
+//!
 //! Every figure stands beside the number of rows it is about, so that a figure for nothing is seen.
+
+mod kinds;
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -364,6 +368,9 @@ fn main() -> Result<()> {
     let mut random = SplitMix(42);
     let people: Vec<Person> = (0..people).map(|_| Person::random(&mut random)).collect();
     let pieces = ORDERS.map(|order| rows(&people, order));
+    if std::env::args().any(|arg| arg == "kinds") {
+        return kinds::compare(&people, &pieces);
+    }
     println!(
         "| leaf / bulk leaf / branch | build ms | q1 ms | q2 ms | merge5 ms | average ms | entity ns | rank ns | batch M rows/s | transaction µs | bytes per datom | in memory |"
     );
