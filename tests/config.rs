@@ -109,7 +109,7 @@ fn the_index_and_its_settings_are_kept_with_the_database() {
     assert!(text.contains(":index-log-size") && text.contains(":branching-factor"), "{text}");
     create_database(&hitchhiker().index_config(settings(small))).expect("a database");
     let documented =
-        |conn: &treering::Connection| treering::q("[:find ?e :where [?e :db/doc]]", conn.db()).expect("answers").len();
+        |conn: &treering::Connection| treering::q("[:find ?e :where [?e :db/doc]]", &conn.db()).expect("answers").len();
     let mut expected = None;
     for i in 0..3 {
         // Nothing about the index is said when connecting, or what is said is of another one and does not count.

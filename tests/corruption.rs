@@ -11,7 +11,7 @@ use support::{
 use treering::store::frame::{Frame, HEADER};
 use treering::store::fs::Fs;
 use treering::store::testing::{Crash, SimFs};
-use treering::{Config, ErrorKind, Result, connect_in, create_database_in};
+use treering::{ErrorKind, Result, connect_in, create_database_in};
 
 /// A database with several commits, and how it must read.
 struct Original {

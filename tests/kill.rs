@@ -31,7 +31,7 @@ fn writer() {
     let mut chance = Chance(round as u64);
     let (threads, flush) = (1 + chance.below(4), chance.below(2) == 0);
     say(format_args!("started"));
-    let conn = connect_in(&Registry::with_builtins(), &config(path)).unwrap();
+    let conn = connect_in(&Registry::with_builtins(), &config(Path::new(&path))).unwrap();
     say(format_args!("connected"));
     std::thread::scope(|scope| {
         for thread in 0..threads {
