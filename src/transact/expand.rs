@@ -98,6 +98,9 @@ impl Expander<'_> {
             Op::Cas { e, a, old, new } => {
                 let Some(e) = self.existing(&e)? else { return Err(self.point(&Part::Entity, self.missing(&e))) };
                 let attribute = self.attribute(a).map_err(|error| self.point(&Part::Attribute(a), error))?;
+                if attribute.id == ENSURE {
+                    return Err(self.point(&Part::Attribute(a), self.unknown(a)));
+                }
                 self.refuse_composite(&attribute)?;
                 let old = old.map_or(Ok(Value::Nil), |old| self.settled(&attribute, old))?;
                 let new = self.settled(&attribute, new)?;

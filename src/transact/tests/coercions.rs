@@ -138,7 +138,8 @@ fn values_are_not_longer_than_allowed() {
     ] {
         let error = fails(&db, &format!("[\n{long}]"), "transact/max-length");
         assert!(error.message().contains(part), "{error}");
-        assert_eq!(error.position(), Some((2, 1)));
+        let column = long.find(' ').unwrap() as u32 + 2;
+        assert_eq!(error.position(), Some((2, column)), "the value: {error}");
     }
     assert!(run(&capped(ValueCaps::default()), format!("[{{:s {:?}}}]", "a".repeat(10_000))).is_ok());
 }

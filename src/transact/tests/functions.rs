@@ -249,4 +249,5 @@ fn specs_are_ensured_of_the_entity_after_the_transaction() {
     fails(&db, "[{:name \"y\" :db/ensure {:db.entity/attrs [:age]}}]", "transact/ensure");
     fails(&db, "[{:name \"y\" :db/ensure {:db.entity/attrs [:unheard-of]}}]", "transact/ensure");
     fails(&db, "[[:db/retract 30 :db/ensure :spec/grown]]", "attribute/unknown");
+    fails(&db, "[[:db/cas 30 :db/ensure nil :spec/grown]]", "attribute/unknown");
 }
