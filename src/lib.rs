@@ -101,6 +101,8 @@ struct MigrationsPage;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/functions.md")]
 struct FunctionsPage;
+#[doc = include_str!("../docs/import.md")]
+struct ImportPage;
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/time.md")]

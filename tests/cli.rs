@@ -298,6 +298,49 @@ fn the_packages_of_a_distribution() {
 }
 
 #[test]
+fn a_database_is_exported_with_its_history() {
+    let place = Place::with_people();
+    place.ok(&["transact", "p.tr", "[{:name \"Alice\" :age 31} [:db/retractEntity [:name \"Bob\"]]]"]);
+    place.ok(&["transact", "p.tr", "[{:name \"Bob\" :age 41} {:db/ident :age :db/index true}]"]);
+    let shown = |db: &str, view: &[&str]| {
+        let args = [&["datoms", db, "--limit", "1000", "--mode", "edn"], view].concat();
+        place.ok(&args)
+    };
+    for file in ["h.datoms", "h.datoms.gz", "h.edn"] {
+        let told = place.ok(&["export", "p.tr", file, "--history", "--format", "datoms", "--overwrite"]);
+        assert!(told.contains("datoms written"), "{told}");
+        let copy = format!("{file}.tr");
+        let told = place.ok(&["import", &copy, file]);
+        assert!(told.contains("4 transactions") && told.contains("retractions"), "{told}");
+        for view in [&[][..], &["--history"], &["--as-of", "2"], &["--since", "2", "--history"]] {
+            assert_eq!(shown("p.tr", view), shown(&copy, view), "{file} {view:?}");
+        }
+        let ages = "[:find ?v ?t ?op :where [_ :age ?v ?t ?op]]";
+        let asked = ["query", "--history", "--mode", "edn"];
+        let ask = |db: &str| place.ok(&[&asked[..1], &[db, ages], &asked[1..]].concat());
+        assert_eq!(ask("p.tr"), ask(&copy));
+        assert!(place.fails(1, &["import", &copy, file]).contains("load/transaction-id"));
+        let mapped = format!("{file}.mapped.tr");
+        place.ok(&["create-database", &mapped]);
+        place.ok(&["transact", &mapped, SCHEMA]);
+        let told = place.ok(&["import", &mapped, file, "--map-ids", "--format", "datoms"]);
+        assert!(told.contains("left out"), "{told}");
+    }
+    // The state alone, whose datoms are in no order of time, and one vector of all.
+    place.ok(&["export", "p.tr", "state.datoms", "--as-of", "2"]);
+    place.ok(&["import", "state.tr", "state.datoms"]);
+    assert_eq!(shown("p.tr", &["--as-of", "2"]), shown("state.tr", &[]));
+    place.write("one.edn", format!("[{}]", place.read("h.datoms")));
+    place.ok(&["import", "one.tr", "one.edn"]);
+    assert_eq!(shown("p.tr", &["--history"]), shown("one.tr", &["--history"]));
+    place.write("bad.datoms", "[1 :db/doc \"a\" 536870913 true]\n[1 :db/doc 536870914 true]");
+    assert!(place.fails(1, &["import", "bad.tr", "bad.datoms"]).contains("line 2"));
+    for option in [&["--identity", "name"][..], &["--on-error", "skip"], &["--dry-run"]] {
+        place.fails(2, &[&["import", "p.tr", "h.datoms"], option].concat());
+    }
+}
+
+#[test]
 fn what_is_exported_can_be_imported() {
     let place = Place::with_people();
     let ages = |database: &str| {

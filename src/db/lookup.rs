@@ -57,6 +57,9 @@ impl EntityRef {
     }
 }
 
+/// Deepest nesting of lookup refs in lookup refs.
+const MAX_LOOKUPS: usize = 8;
+
 fn syntax(code: &'static str, form: &Form) -> Error {
     let message = format!("an entity id, an ident or a lookup ref [attribute value] was wanted, got {form:?}");
     Error::new(ErrorKind::Argument, code, message)
@@ -68,6 +71,10 @@ impl Db {
     /// # Errors
     /// `Argument`: `:lookup-ref/unique` for a lookup ref with an attribute that is not unique, `:attribute/unknown`.
     pub fn entid(&self, entity: &EntityRef) -> Result<Option<EntityId>> {
+        self.entid_below(entity, 0)
+    }
+
+    fn entid_below(&self, entity: &EntityRef, depth: usize) -> Result<Option<EntityId>> {
         let (a, v) = match entity {
             EntityRef::Id(id) => return Ok(Some(*id)),
             EntityRef::Ident(ident) => (builtin::IDENT, Value::Keyword(*ident)),
@@ -79,11 +86,37 @@ impl Db {
                     );
                     return Err(Error::new(ErrorKind::Argument, "lookup-ref/unique", message));
                 }
-                (attribute.id, self.lookup_value(attribute, value))
+                let Some(value) = self.named(attribute, value, depth)? else { return Ok(None) };
+                (attribute.id, self.lookup_value(attribute, &value))
             }
         };
         let row = self.first(Order::Avet, Key { a: Some(a), v: Some(v), ..Key::default() })?;
         Ok(row.map(|row| EntityId(row.e)))
+    }
+
+    /// The value of a lookup ref with those entities of a composite tuple as refs that are named; `None` where a name
+    /// means nothing.
+    fn named(&self, attribute: &Attribute, value: &Value, depth: usize) -> Result<Option<Value>> {
+        let (Some(TupleShape::Composite(idents)), Value::Tuple(given)) = (&attribute.tuple, value) else {
+            return Ok(Some(value.clone()));
+        };
+        let mut members = given.to_vec();
+        for (member, ident) in members.iter_mut().zip(idents.iter()) {
+            if !self.schema().attribute(*ident).is_some_and(|attribute| attribute.is_ref()) {
+                continue;
+            }
+            let entity = match member {
+                Value::Keyword(ident) => EntityRef::Ident(*ident),
+                Value::Tuple(inner) if depth < MAX_LOOKUPS => match &**inner {
+                    [Value::Keyword(a), v] => EntityRef::Lookup(*a, v.clone()),
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            let Some(id) = self.entid_below(&entity, depth + 1)? else { return Ok(None) };
+            *member = Value::Ref(id);
+        }
+        Ok(Some(Value::Tuple(members.into())))
     }
 
     /// The value of a lookup ref as its attribute keeps it, members of tuples too.

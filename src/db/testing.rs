@@ -103,6 +103,14 @@ fn empty(kind: &dyn IndexKind, index_settings: &Form, keep_history: bool, flexib
     Db::new(Arc::new(snapshot.expect("an empty index is made")))
 }
 
+/// The database with these attributes besides its own, which no datoms define.
+pub fn with_attributes(db: &Db, attributes: Vec<Attribute>) -> Db {
+    let mut schema = Schema::clone(db.schema());
+    attributes.into_iter().for_each(|attribute| schema.put(attribute));
+    let schema = Arc::new(schema);
+    Db::new(Arc::new(Snapshot { schema, ..Snapshot::clone(db.snapshot()) }))
+}
+
 fn changes(snapshot: &Snapshot, t: u64, sayings: &[Saying<'_>]) -> Changes {
     let db = Db::new(Arc::new(snapshot.clone()));
     let instant = (t - TX0) as i64;

@@ -162,7 +162,9 @@ impl Expander<'_> {
     fn assert(&mut self, e: u64, a: Keyword, given: Given, n: u32, map: bool, depth: usize) -> Result<()> {
         let found = if map { self.attribute_or_reverse(a) } else { self.attribute(a).map(|known| (known, false)) };
         let (attribute, reverse) = found.map_err(|error| self.point(&Part::Attribute(a), error))?;
-        self.refuse_composite(&attribute).map_err(|error| self.point(&Part::Attribute(a), error))?;
+        if let Some(TupleShape::Composite(_)) = attribute.tuple {
+            return self.claim(e, &attribute, given, n, map).map_err(|error| self.point(&Part::Attribute(a), error));
+        }
         if reverse && !attribute.is_ref() {
             let message = format!("{a}: a reverse attribute wants an attribute of :db.type/ref");
             return Err(Error::new(ErrorKind::Transact, "transact/syntax", message));
@@ -178,6 +180,23 @@ impl Expander<'_> {
             }
             one => self.assert_one(e, &attribute, reverse, one, n, map, depth),
         }
+    }
+
+    /// A composite tuple may be told where it is what its members come to: it can name the entity.
+    fn claim(&mut self, e: u64, attribute: &Attribute, given: Given, n: u32, map: bool) -> Result<()> {
+        let Given::Value(Value::Tuple(given)) = given else { return self.refuse_composite(attribute) };
+        let Some(members) = self.lookup_members(attribute, &given, 0)? else {
+            let message = format!("{}: a member of the tuple names no entity: {given:?}", attribute.ident);
+            return Err(Error::new(ErrorKind::Transact, "entity-id/missing", message));
+        };
+        // A part of a tuple names nobody.
+        if members.contains(&Value::Nil) {
+            return self.refuse_composite(attribute);
+        }
+        let v = super::composite::key(&self.out.schema, attribute, &Value::Tuple(members.into()))?;
+        let identity = attribute.unique == Some(Unique::Identity) && e & TEMP != 0;
+        self.out.facts.push(Fact { e, a: attribute.id, op: n, v, what: What::Add, identity, map });
+        Ok(())
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one assertion, private to the stage")]

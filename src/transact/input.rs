@@ -30,7 +30,7 @@ impl TempId {
     /// The tempid that a string is: one of the transaction's names, or a name of the user's.
     pub(super) fn named(text: Arc<str>) -> TempId {
         match &*text {
-            ":db/current-tx" | "datomic.tx" | "datahike.tx" => TempId::CurrentTx,
+            ":db/current-tx" | "datomic.tx" | "datahike.tx" | "datascript.tx" => TempId::CurrentTx,
             _ => TempId::Str(text),
         }
     }

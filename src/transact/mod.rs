@@ -22,6 +22,7 @@ mod apply;
 mod call;
 mod cascade;
 mod check;
+mod claim;
 mod composite;
 mod declare;
 mod expand;
@@ -138,14 +139,19 @@ pub(crate) fn transact(db: &Db, data: TxData, now: i64) -> Result<Transacted> {
     let instant = set_instant(context, &mut facts, now)?;
     let tx_meta = tx_meta(&worked, &facts);
     let mut sole = bindings.sole;
+    let claims = claim::take(&worked, &mut facts);
+    if !claims.is_empty() {
+        // It tells of facts by their places.
+        sole.clear();
+    }
     let keep_history = snapshot.settings.keep_history;
     if cascade::is_needed(&facts) {
         facts = cascade::cascade(context, &worked, facts)?;
-        // It tells of facts by their places.
         sole.clear();
     }
     let mut changes = apply::apply(context, &worked, &mut facts)?;
     composite::follow(context, &worked, &mut changes)?;
+    claim::check(context, &worked, &claims, &changes)?;
     check::lengths(context, &worked, &facts, &changes)?;
     if !keep_history {
         // A database without history keeps no transactions either.

@@ -88,7 +88,12 @@ impl Expander<'_> {
     }
 
     /// The members of a tuple that is the value of a lookup ref, entities as refs; `None` where one names nothing.
-    fn lookup_members(&mut self, attribute: &Attribute, members: &[Value], depth: usize) -> Result<Option<Vec<Value>>> {
+    pub(super) fn lookup_members(
+        &mut self,
+        attribute: &Attribute,
+        members: &[Value],
+        depth: usize,
+    ) -> Result<Option<Vec<Value>>> {
         let mut found = Vec::with_capacity(members.len());
         for (i, member) in members.iter().enumerate() {
             let is_ref = match &attribute.tuple {

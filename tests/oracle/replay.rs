@@ -19,11 +19,11 @@ pub struct Record {
     pub result: Option<Value>,
 }
 
-/// The folder of recorded cases, where there is one.
+/// The folder of recorded cases, where there is one: `TREERING_CASES_DIR`, itself or its `datascript`.
 pub fn folder() -> Option<PathBuf> {
     let given = std::env::var_os("TREERING_CASES_DIR").map(PathBuf::from);
     let folder = given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/cases"));
-    folder.join("datascript").is_dir().then(|| folder.join("datascript"))
+    [folder.join("datascript"), folder].into_iter().find(|folder| folder.join("index.edn").is_file())
 }
 
 fn get<'a>(form: &'a Form, key: &str) -> Option<&'a Form> {

@@ -106,6 +106,9 @@ pub(crate) struct Loader {
     report: LoadReport,
 }
 
+/// The schema that a transaction works with, and the attributes that it brings.
+type Declared = (Arc<Schema>, Vec<(Keyword, AttrId)>);
+
 /// A datom whose attribute is known by name.
 struct Named {
     e: EntityId,
@@ -170,7 +173,8 @@ impl Loader {
                 continue;
             }
             let e = self.report.ids.entity(datom.e)?.0;
-            let op = if e == t.0 { META } else { n as u32 };
+            // Without history the instant is forgotten with the transactions, and not what else is a fact of the source.
+            let op = if e == t.0 && snapshot.settings.keep_history { META } else { n as u32 };
             let what = if datom.added { What::Add } else { What::Retract };
             let v =
                 self.value(&attribute, datom.v).map_err(|error| error.context(format_args!("entity {}", datom.e)))?;
@@ -182,6 +186,7 @@ impl Loader {
         let mut changes = apply::apply(context, &worked, &mut facts)?;
         self.count(&facts, &changes);
         composite::follow(context, &worked, &mut changes)?;
+        check::lengths(context, &worked, &facts, &changes)?;
         if !snapshot.settings.keep_history {
             changes.retain(|change| facts[change.fact as usize].op != META);
         }
@@ -253,7 +258,7 @@ impl Loader {
     }
 
     /// The schema that the transaction works with: attributes that it defines are known from the start.
-    fn declare(&self, snapshot: &Snapshot, named: &[Named]) -> Result<(Arc<Schema>, Vec<(Keyword, AttrId)>)> {
+    fn declare(&self, snapshot: &Snapshot, named: &[Named]) -> Result<Declared> {
         let mut schema = Arc::clone(&snapshot.schema);
         let mut drafts: BTreeMap<u64, Vec<(AttrId, Value)>> = BTreeMap::new();
         for datom in named.iter().filter(|datom| datom.added && change::is_reserved(datom.a)) {

@@ -9,9 +9,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use indicatif::ProgressBar;
 use serde_json::{Map, Value as Json};
-use treering::edn::{Form, Keyword};
+use treering::edn::{Form, FormKind, Keyword};
 use treering::index::Direction;
-use treering::{Attribute, Cut, Db, Key, Mode as DbMode, Order, TX0, Value, builtin};
+use treering::{Attribute, Connection, Cut, Datom, Db, EntityId, Key, Mode as DbMode, Order, TX0, Value, builtin};
 
 use crate::database::{Target, View, open_reader};
 use crate::failure::{Failure, Outcome};
@@ -42,28 +42,26 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     let file = words.first().map_or("-", String::as_str);
     let told = args.format.or_else(|| Format::of_name(file));
     let format = told.ok_or_else(|| {
-        Failure::Usage(format!("the name {file} does not tell the format: give --format edn|json|jsonl|csv|tsv"))
+        Failure::Usage(format!("the name {file} does not tell the format: give --format edn|datoms|json|jsonl|csv|tsv"))
     })?;
-    if args.view.history {
-        let message = "an export is of a state: --history cannot be written as entities; use `datoms --history`";
+    if args.view.history && format != Format::Datoms {
+        let message = "entities are of a state: with --history the format is datoms, such as FILE.datoms";
         return Err(Failure::Usage(message.to_owned()));
     }
     let conn = open_reader(&config)?;
     let db = args.view.of(&conn.db())?;
     let bar = progress::over_count(db.count(Order::Eavt, None, None)?.rows, "datoms");
-    let entities = if file == "-" {
-        write(&db, format, out, &bar)?
-    } else {
-        write_file(&db, format, Path::new(file), args.overwrite, &bar)?
-    };
+    let mut write = |out: &mut dyn Write| write(&conn, &db, format, out, &bar);
+    let written = if file == "-" { write(out)? } else { write_file(Path::new(file), args.overwrite, &mut write)? };
     bar.finish_and_clear();
     if file != "-" {
-        writeln!(out, "{} entities written to {file}", progress::grouped(entities))?;
+        let noun = if format == Format::Datoms { "datoms" } else { "entities" };
+        writeln!(out, "{} {noun} written to {file}", progress::grouped(written))?;
     }
     Ok(())
 }
 
-fn write_file(db: &Db, format: Format, path: &Path, overwrite: bool, bar: &ProgressBar) -> Outcome<u64> {
+fn write_file(path: &Path, overwrite: bool, write: &mut dyn FnMut(&mut dyn Write) -> Outcome<u64>) -> Outcome<u64> {
     let failed = |cause: std::io::Error| Failure::io(format!("{} cannot be written", path.display()), &cause);
     let mut options = File::options();
     let options = options.write(true);
@@ -75,16 +73,16 @@ fn write_file(db: &Db, format: Format, path: &Path, overwrite: bool, bar: &Progr
         _ => failed(cause),
     })?;
     let mut buffered = BufWriter::new(file);
-    let entities = if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz")) {
+    let written = if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz")) {
         let mut encoder = GzEncoder::new(&mut buffered, Compression::default());
-        let entities = write(db, format, &mut encoder, bar)?;
+        let written = write(&mut encoder)?;
         encoder.finish().map_err(failed)?;
-        entities
+        written
     } else {
-        write(db, format, &mut buffered, bar)?
+        write(&mut buffered)?
     };
     buffered.flush().map_err(failed)?;
-    Ok(entities)
+    Ok(written)
 }
 
 /// The datoms of one entity: values by attribute, in the order of the attributes' names.
@@ -138,9 +136,11 @@ fn is_schema(entity: &Entity<'_>) -> bool {
         .any(|(attribute, _)| matches!(attribute.id, builtin::VALUE_TYPE | builtin::CARDINALITY | builtin::TUPLE_ATTRS))
 }
 
-fn write(db: &Db, format: Format, out: &mut dyn Write, bar: &ProgressBar) -> Outcome<u64> {
+fn write(conn: &Connection, db: &Db, format: Format, out: &mut dyn Write, bar: &ProgressBar) -> Outcome<u64> {
     let mut entities = 0;
     match format {
+        Format::Datoms if db.mode() == DbMode::Events => return write_history(conn, db, out, bar),
+        Format::Datoms => return write_datoms(db, out, bar),
         Format::Edn => {
             // The schema goes first, so that an import knows it.
             for schema in [true, false] {
@@ -179,6 +179,39 @@ fn write(db: &Db, format: Format, out: &mut dyn Write, bar: &ProgressBar) -> Out
         }
     }
     Ok(entities)
+}
+
+/// All that was said in the time of the view, in order.
+fn write_history(conn: &Connection, db: &Db, out: &mut dyn Write, bar: &ProgressBar) -> Outcome<u64> {
+    let mut datoms = 0;
+    for made in conn.tx_range(db.since_t().unwrap_or(EntityId(TX0)), db.as_of_t())? {
+        for datom in made?.datoms {
+            writeln!(out, "{}", datom_form(db, &datom))?;
+            datoms += 1;
+            bar.inc(1);
+        }
+    }
+    Ok(datoms)
+}
+
+/// What holds, with the transactions that said it.
+fn write_datoms(db: &Db, out: &mut dyn Write, bar: &ProgressBar) -> Outcome<u64> {
+    let mut datoms = 0;
+    let mut cursor = db.cursor(Order::Eavt, None, None, Direction::Forward)?;
+    while let Some(chunk) = cursor.next()? {
+        bar.inc(chunk.len() as u64);
+        for place in chunk.rows() {
+            writeln!(out, "{}", datom_form(db, &Db::datom(&chunk.columns.row(place))))?;
+            datoms += 1;
+        }
+    }
+    Ok(datoms)
+}
+
+fn datom_form(db: &Db, datom: &Datom) -> Form {
+    let id = |id: EntityId| Form::from(i64::try_from(id.0).unwrap_or(i64::MAX));
+    let a = db.ident(datom.a).map_or(Form::nil(), Form::from);
+    Form::from(vec![id(datom.e), a, datom.v.to_form(), id(datom.tx), Form::from(FormKind::Bool(datom.added))])
 }
 
 /// A composite tuple is kept by the transactor from the attributes that it is of, which are written too.

@@ -15,6 +15,8 @@ use clap::ValueEnum;
 pub enum Format {
     /// Tx-data: entity maps and operations
     Edn,
+    /// Datoms with their transactions, as EDN: [e a v tx added]
+    Datoms,
     /// An array of objects, or objects one after another
     Json,
     /// One object on each line
@@ -32,6 +34,7 @@ impl Format {
         let (_, extension) = name.strip_suffix(".gz").unwrap_or(&name).rsplit_once('.')?;
         Some(match extension {
             "edn" => Format::Edn,
+            "datoms" => Format::Datoms,
             "json" => Format::Json,
             "jsonl" | "ndjson" => Format::Jsonl,
             "csv" => Format::Csv,
@@ -49,6 +52,7 @@ mod tests {
     fn names_tell_formats() {
         assert_eq!(Format::of_name("a/b.JSONL.gz"), Some(Format::Jsonl));
         assert_eq!(Format::of_name("x.edn"), Some(Format::Edn));
+        assert_eq!(Format::of_name("x.datoms.gz"), Some(Format::Datoms));
         assert_eq!(Format::of_name("x.tar.gz"), None);
         assert_eq!(Format::of_name("csv"), None);
     }

@@ -47,10 +47,12 @@ pub fn records(source: &Source, progress: &ProgressBar) -> Outcome<Records> {
         Format::Csv => separated(input, b','),
         Format::Tsv => separated(input, b'\t'),
         Format::Jsonl => Box::new(lines(input)),
-        Format::Json | Format::Edn => Box::new(Pieces::new(input, Dialect::Json).map(|piece| match piece {
-            Ok(piece) => object(piece.line, &piece.text),
-            Err(error) => Err(Bad { line: 0, error, fatal: true }),
-        })),
+        Format::Json | Format::Edn | Format::Datoms => {
+            Box::new(Pieces::new(input, Dialect::Json).map(|piece| match piece {
+                Ok(piece) => object(piece.line, &piece.text),
+                Err(error) => Err(Bad { line: 0, error, fatal: true }),
+            }))
+        }
     })
 }
 

@@ -36,7 +36,9 @@ impl Source {
         let told = format.or_else(|| Format::of_name(path));
         let format = told.ok_or_else(|| {
             let name = if path == "-" { "standard input" } else { path };
-            Failure::Usage(format!("the name {name} does not tell the format: give --format edn|json|jsonl|csv|tsv"))
+            Failure::Usage(format!(
+                "the name {name} does not tell the format: give --format edn|datoms|json|jsonl|csv|tsv"
+            ))
         })?;
         if path == "-" {
             let mut bytes = Vec::new();

@@ -1,5 +1,6 @@
 //! `import`
 
+mod datoms;
 mod edn;
 mod writer;
 
@@ -24,7 +25,7 @@ use writer::{Batches, Item};
 pub struct Args {
     #[command(flatten)]
     target: Target,
-    /// DATABASE and files: .edn, .json, .jsonl, .csv, .tsv, each also with .gz; - is standard input
+    /// DATABASE and files: .edn, .datoms, .json, .jsonl, .csv, .tsv, each also with .gz; - is standard input
     #[arg(value_name = "DATABASE FILE")]
     words: Vec<String>,
     #[command(flatten)]
@@ -61,6 +62,9 @@ pub struct Options {
     /// What to do with a record that cannot be read or written
     #[arg(long, value_enum, default_value = "stop")]
     on_error: OnError,
+    /// Give the entities and transactions of datoms new ids
+    #[arg(long)]
+    map_ids: bool,
 }
 
 /// What to do with a bad record.
@@ -85,6 +89,7 @@ impl Options {
             dry_run: false,
             yes: true,
             on_error: OnError::Stop,
+            map_ids: false,
         }
     }
 }
@@ -137,8 +142,10 @@ fn open(config: &Config, dry_run: bool) -> Outcome<Option<Connection>> {
 
 /// Imports one file.
 pub fn file(conn: Option<&Connection>, source: &Source, options: &Options, out: &mut dyn Write) -> Outcome {
-    if source.format == Format::Edn {
+    if matches!(source.format, Format::Edn | Format::Datoms) {
+        let is_datoms = source.format == Format::Datoms || datoms::holds(source)?;
         return match conn {
+            Some(conn) if !options.dry_run && is_datoms => datoms::import(conn, source, options, out),
             Some(conn) if !options.dry_run => edn::import(conn, source, options, out),
             _ => Err(Failure::Usage("--dry-run shows an inferred schema; EDN brings its own".to_owned())),
         };

@@ -1,11 +1,8 @@
-//! Recorded queries of DataScript, asked of the engine. `TREERING_CASES_DIR` names the folder of recordings; without
-//! one nothing is asked. `docs/differences.md` tells of the differences that are meant.
-
-mod oracle;
+//! Queries, asked of the engine.
 
 use std::collections::BTreeMap;
 
-use oracle::{Fact, Input as Recorded, SchemaFacts, canon, replay};
+use crate::oracle::{self, Fact, Input as Recorded, SchemaFacts, canon, replay};
 use treering::edn::Keyword;
 use treering::{Db, EntityId, Input, Output, Shape, TX0, Value, ValueKind, q};
 

@@ -1,0 +1,121 @@
+//! The records as they lie there: one map to a line.
+
+use std::path::Path;
+
+use treering::edn::{self, Form, FormKind, Keyword};
+
+/// One recorded call.
+pub struct Case {
+    /// The namespace, the line, and the call in short.
+    pub name: String,
+    pub op: String,
+    form: Result<Form, String>,
+}
+
+/// The members of a vector, list or set.
+pub fn members(form: Option<&Form>) -> &[Form] {
+    match form.map(|form| &form.kind) {
+        Some(FormKind::Set(members)) => members,
+        _ => form.and_then(Form::items).unwrap_or(&[]),
+    }
+}
+
+/// The text of a record in terms that there are here: a ratio, a map or a regular expression that is a value is its own
+/// text, and DataScript's second name of `:db/valueType` is the first.
+fn translated(line: &str) -> String {
+    let mut text = line.replace(" 22/7", " \"22/7\"").replace(":db/type :db.type/ref", ":db/valueType :db.type/ref");
+    for (from, to) in MAPS {
+        text = text.replace(from, to);
+    }
+    text
+}
+
+/// Maps that stand as values in the records.
+const MAPS: [(&str, &str); 6] = [
+    ("{:map 1}", "\"map 1\""),
+    ("{:map 2}", "\"map 2\""),
+    ("{:map 3}", "\"map 3\""),
+    ("{:another :map}", "\"another map\""),
+    ("{:some-key :some-value}", "\"some-key some-value\""),
+    ("{:regex \"regexp\"}", "\"regexp\""),
+];
+
+pub fn get<'a>(form: &'a Form, key: &str) -> Option<&'a Form> {
+    form.get(Keyword::new(key))
+}
+
+/// The number of records of all operations.
+pub fn count(folder: &Path) -> usize {
+    texts(folder).iter().map(|(_, text)| text.lines().filter(|line| line.contains(", :op :")).count()).sum()
+}
+
+/// The texts of the files, by name.
+fn texts(folder: &Path) -> Vec<(String, String)> {
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).expect("the folder is there").flatten().map(|f| f.path()).collect();
+    files.retain(|f| f.extension().is_some_and(|e| e == "edn"));
+    files.sort();
+    let read = |file: &std::path::PathBuf| {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().replace("datascript.test.", "");
+        (name, std::fs::read_to_string(file).expect("a readable file"))
+    };
+    files.iter().map(read).filter(|(name, _)| name != "index" && name != "dropped").collect()
+}
+
+/// All records of some operations, by file and line.
+pub fn read(folder: &Path, ops: &[&str]) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (file, text) in texts(folder) {
+        for (i, line) in text.lines().enumerate() {
+            let Some(op) = ops.iter().find(|op| line.contains(&format!(", :op :{op}, "))) else { continue };
+            let name = format!("{file}:{}", i + 1);
+            let form = edn::read(&translated(line.trim_start_matches('['))).map_err(|error| error.to_string());
+            cases.push(Case { name, op: (*op).to_owned(), form });
+        }
+    }
+    cases
+}
+
+impl Case {
+    /// # Errors
+    /// When it is not EDN.
+    pub fn check(&self) -> Result<(), String> {
+        self.form.as_ref().map(|_| ()).map_err(Clone::clone)
+    }
+
+    pub fn get(&self, key: &str) -> Option<&Form> {
+        get(self.form.as_ref().ok()?, key)
+    }
+
+    pub fn args(&self) -> &[Form] {
+        self.get("args").and_then(Form::items).unwrap_or(&[])
+    }
+
+    /// The database that the first argument stands for.
+    pub fn database(&self) -> Option<&Form> {
+        let key = get(self.args().first()?, "db")?;
+        self.get("dbs")?.pairs()?.iter().find(|(k, _)| k == key).map(|(_, db)| db)
+    }
+
+    /// The keyword of the recorded error: its text without the colon, empty where it had none.
+    pub fn error(&self) -> Option<String> {
+        let error = self.get("error")?;
+        let code = get(error, "data").and_then(|data| get(data, "error")).and_then(Form::as_keyword);
+        Some(code.map_or(String::new(), |code| code.as_str().to_owned()))
+    }
+
+    /// Compares what was recorded with an outcome: `same` judges a result.
+    pub fn judge<T: std::fmt::Debug>(
+        &self,
+        outcome: treering::Result<T>,
+        same: impl FnOnce(&Form, &T) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let result = self.get("result").cloned().unwrap_or_else(Form::nil);
+        match (self.error(), outcome) {
+            (None, Ok(outcome)) => same(&result, &outcome),
+            (None, Err(error)) => Err(format!("recorded {result}, refused here: {error}")),
+            (Some(code), Ok(outcome)) => Err(format!("recorded the error {code:?}, answered here: {outcome:?}")),
+            (Some(code), Err(error)) => crate::differences::same_code(&self.name, &code, &error),
+        }
+    }
+}
