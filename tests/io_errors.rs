@@ -355,5 +355,6 @@ fn a_reader_whose_reads_fail_goes_on_where_it_was() {
         assert_eq!(content(&reader.sync().unwrap()).unwrap(), model.last(), "read {at} failed");
         reader.release().unwrap();
     }
-    assert!(errors > 8, "{errors} reads failed");
+    // With buffers in the branches, following reads fewer nodes.
+    assert!(errors > 4, "{errors} reads failed");
 }

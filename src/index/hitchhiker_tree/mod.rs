@@ -49,7 +49,7 @@ impl HitchhikerTree {
         let known = [
             ("index-b-factor", 4..=1024, 32),
             ("index-data-node-size", 4..=1 << 16, 256),
-            ("index-log-size", 1..=1 << 16, 256),
+            ("index-log-size", 1..=1 << 16, 128),
         ];
         let [branch, leaf, buffer] = settings::numbers("the hitchhiker tree", known, settings)?;
         Ok(Shape { leaf, bulk_leaf: leaf * 4, branch, buffer })
