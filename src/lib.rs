@@ -95,6 +95,10 @@ struct ConfigurationPage;
 struct TransactionsPage;
 
 #[cfg(doctest)]
+#[doc = include_str!("../docs/schema.md")]
+struct SchemaPage;
+
+#[cfg(doctest)]
 #[doc = include_str!("../docs/migrations.md")]
 struct MigrationsPage;
 

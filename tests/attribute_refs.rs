@@ -3,8 +3,8 @@
 
 use treering::edn::{Form, Keyword, read};
 use treering::{
-    Attr, Components, Config, Connection, Db, EntityId, Input, Order, SchemaFlexibility, TX0, Value, connect,
-    create_database, pull, q, with,
+    Attr, Components, Config, Connection, Db, EntityId, Input, LoadIds, LoadOptions, Order, RawAttribute, RawDatom,
+    SchemaFlexibility, TX0, Value, connect, create_database, load_onto, pull, q, with,
 };
 
 const SCHEMA: &str = "[{:db/ident :name :db/valueType :db.type/string :db/cardinality :db.cardinality/one
@@ -319,5 +319,38 @@ fn the_schema_as_data() {
                         :db.cardinality/one #{:age :name :tag} :db.type/keyword #{:tag} :db.type/long #{:age}
                         :db.type/ref #{:friend} :db.type/string #{:name}}";
         assert_eq!(conn.db().schema().reverse().to_form(), read(reverse).unwrap());
+    }
+}
+
+/// What a database says, in the past too, as another one can load it.
+fn raw(db: &Db) -> Vec<treering::Result<RawDatom>> {
+    let all = db.history().unwrap().datoms(Order::Eavt, &Components::default()).unwrap();
+    let raw = |datom: treering::Datom| {
+        let a = match db.shown_attribute(datom.a) {
+            Value::Keyword(ident) => RawAttribute::Ident(ident),
+            Value::Ref(id) => RawAttribute::Id(id),
+            other => panic!("{other:?} is no attribute"),
+        };
+        RawDatom { e: datom.e, a, v: datom.v, tx: datom.tx, added: datom.added }
+    };
+    all.map(|datom| datom.map(raw)).collect()
+}
+
+#[test]
+fn databases_with_and_without_load_each_other() {
+    for (from, to) in [(true, true), (true, false), (false, true)] {
+        let source = filled(Config::memory(format!("from-{from}-{to}")).attribute_refs(from)).db();
+        let config = Config::memory(format!("to-{from}-{to}")).attribute_refs(to);
+        create_database(&config).unwrap();
+        let empty = connect(&config).unwrap().db();
+        let ids = if from == to { LoadIds::Keep } else { LoadIds::Map };
+        let (loaded, _) = load_onto(&empty, raw(&source), &LoadOptions { ids, in_order: false }).unwrap();
+        if from == to {
+            check(&loaded, to);
+        }
+        let rows = q("[:find ?n ?v ?t :where [?e :name ?n] [?e :age ?v] [:age :db/valueType ?t]]", (&loaded,)).unwrap();
+        let long = if to { "24" } else { ":db.type/long" };
+        let wanted = format!(r#"#{{["Ann" 31 {long}] ["Ben" 40 {long}]}}"#);
+        assert_eq!(rows.to_form(), read(&wanted).unwrap(), "from {from} to {to}");
     }
 }

@@ -678,3 +678,23 @@ fn a_second_writer_is_told_who_writes() {
     child.wait().expect("it ends");
     place.ok(&["transact", "p.tr", "[{:name \"Gus\"}]"]);
 }
+
+#[test]
+fn attributes_as_entities_go_out_and_come_back() {
+    let place = Place::new();
+    for name in ["p.tr", "q.tr"] {
+        place.ok(&["create-database", name, "--attribute-refs"]);
+    }
+    place.ok(&["transact", "p.tr", SCHEMA]);
+    let told = place.ok(&["transact", "p.tr", "--mode", "edn", r#"[{:name "Ann" :age 3}]"#]);
+    assert!(told.contains("[58 55 \"Ann\" 536870914 true]"), "{told}");
+    assert!(place.ok(&["datoms", "p.tr", "--index", "aevt", ":age"]).contains("[58 56 3 536870914 true]"));
+    assert!(place.ok(&["datoms", "p.tr", "--index", "aevt", "56"]).contains("[58 56 3 536870914 true]"));
+    assert!(place.fails(1, &["datoms", "p.tr", "--index", "aevt", "58"]).contains("no attribute is defined by"));
+    place.ok(&["export", "p.tr", "p.edn"]);
+    assert!(place.read("p.edn").contains(":db/valueType :db.type/string"));
+    assert!(!place.read("p.edn").contains(":db/ident :db/"));
+    place.ok(&["import", "q.tr", "p.edn"]);
+    place.ok(&["export", "q.tr", "q.edn"]);
+    assert_eq!(place.read("p.edn"), place.read("q.edn"));
+}

@@ -88,6 +88,18 @@ pub fn empty_db(keep_history: bool, flexibility: SchemaFlexibility) -> Db {
     empty(kind.as_ref(), &index_settings, keep_history, flexibility)
 }
 
+/// A database without facts of users, in memory, in which users see attributes as entities or not.
+///
+/// # Panics
+/// Never: an empty index in memory is always made.
+pub fn empty_db_with_refs(keep_history: bool, attribute_refs: bool) -> Db {
+    let (flexibility, caps) = (SchemaFlexibility::Write, ValueCaps::default());
+    let nodes: Arc<dyn NodeSource> = Arc::new(NoNodes);
+    let settings = Settings { keep_history, flexibility, attribute_refs, caps };
+    let snapshot = Snapshot::empty(settings, &PersistentSet, &FormKind::Nil.into(), &nodes);
+    Db::new(Arc::new(snapshot.expect("an empty index is made")))
+}
+
 /// A database without facts, in memory, over some kind of index.
 ///
 /// # Panics

@@ -1,6 +1,7 @@
 //! Tests of transactions. Every transaction that is made here is also replayed from its record.
 
 mod anything;
+mod changes;
 mod claims;
 mod coercions;
 mod errors;
