@@ -105,6 +105,8 @@ struct MigrationsPage;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/functions.md")]
 struct FunctionsPage;
+
+#[cfg(doctest)]
 #[doc = include_str!("../docs/import.md")]
 struct ImportPage;
 
