@@ -63,6 +63,7 @@ impl Report {
     }
 }
 
+#[expect(clippy::ptr_arg, reason = "floors give vectors, and their type is a parameter")]
 fn count<T>(rows: &Vec<T>) -> usize {
     rows.len()
 }

@@ -70,7 +70,7 @@ impl Attribute {
             ("db/noHistory", self.no_history),
             ("db/tupleAttrs", matches!(self.tuple, Some(TupleShape::Composite(_)))),
         ];
-        properties.extend(flags.into_iter().filter_map(|(key, flag)| flag.then(|| keyword(key))));
+        properties.extend(flags.into_iter().filter(|(_, flag)| *flag).map(|(key, _)| keyword(key)));
         properties
     }
 }

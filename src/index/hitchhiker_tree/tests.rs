@@ -209,7 +209,7 @@ fn views_of_the_past_pass_over_nodes_but_not_over_buffered_rows() {
             let rows = chunk.rows().map(|i| chunk.columns.row(i));
             shown.extend(rows.filter(|row| since.shows(row.tx, row.until)));
         }
-        assert_eq!(shown, [late.clone()]);
+        assert_eq!(shown, std::slice::from_ref(&late));
         assert!(nodes.loads() - before <= 5, "{} loads", nodes.loads() - before);
     }
 }

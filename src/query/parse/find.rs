@@ -78,7 +78,7 @@ impl Parser<'_> {
             let (function, args) = call.ok_or_else(|| self.wanted(wanted, form))?;
             let arg = |arg: &Form| match &arg.kind {
                 FormKind::List(items)
-                    if !items.first().and_then(Form::as_symbol).is_some_and(|s| s.as_str() == "quote") =>
+                    if items.first().and_then(Form::as_symbol).is_none_or(|s| s.as_str() != "quote") =>
                 {
                     match self.find_element(arg)? {
                         element @ FindElement::Aggregate { .. } => Ok(HavingArg::Aggregate(element)),
