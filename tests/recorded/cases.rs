@@ -20,8 +20,7 @@ pub fn members(form: Option<&Form>) -> &[Form] {
     }
 }
 
-/// The text of a record in terms that there are here: a ratio, a map or a regular expression that is a value is its own
-/// text, and DataScript's second name of `:db/valueType` is the first.
+/// The text of a record in terms that there are here: a ratio or a map that is a value is its own text, and DataScript's second name of `:db/valueType` is the first.
 fn translated(line: &str) -> String {
     let mut text = line.replace(" 22/7", " \"22/7\"").replace(":db/type :db.type/ref", ":db/valueType :db.type/ref");
     for (from, to) in MAPS {
@@ -37,7 +36,8 @@ const MAPS: [(&str, &str); 6] = [
     ("{:map 3}", "\"map 3\""),
     ("{:another :map}", "\"another map\""),
     ("{:some-key :some-value}", "\"some-key some-value\""),
-    ("{:regex \"regexp\"}", "\"regexp\""),
+    // What names no entity.
+    ("{:regex \"regexp\"}", "1.5"),
 ];
 
 pub fn get<'a>(form: &'a Form, key: &str) -> Option<&'a Form> {

@@ -15,8 +15,9 @@ const MEANT: &[(&str, &str)] = &[
     ("transact:119", "a tempid that is used as a value only is a new entity"),
     ("transact:120", "a tempid that is used as a value only is a new entity"),
     ("transact:121", "a tempid that is used as a value only is a new entity"),
-    ("validation:13", "a text stands for the regular expression there, which is a tempid"),
-    ("validation:14", "a text stands for the regular expression there, which is a tempid"),
+    ("parser-rules:8", "a variable that stands twice in the head of a rule asks that both arguments are equal"),
+    ("parser-rules:9", "a variable that stands twice in the head of a rule asks that both arguments are equal"),
+    ("pull-api:61", "a recursion that is used up leads nowhere"),
     ("transact:132", "a transaction says what it says at its own time; datoms of other times are loaded"),
     ("transact:134", "a transaction says what it says at its own time; datoms of other times are loaded"),
     ("serialize:9", "2^29 is the id of no transaction, so nothing is said of it"),
@@ -25,9 +26,6 @@ const MEANT: &[(&str, &str)] = &[
     ("tuples:43", "a composite tuple holds from when its members do"),
     ("tuples:44", "a composite tuple holds from when its members do"),
     ("transact:58", "texts stand for the maps there, and are ordered otherwise"),
-    ("entity:41", "any id is an entity, with or without datoms"),
-    ("entity:49", "any id is an entity, with or without datoms"),
-    ("lookup-refs:35", "any id is an entity, with or without datoms"),
     ("entity:46", "what cannot name an entity is an error"),
 ];
 
@@ -43,6 +41,7 @@ const CODES: &[(&str, &str)] = &[
     // Here a value that cannot be is told from a form that cannot be read.
     ("transact/syntax", "transact/nil"),
     ("transact/syntax", "transact/schema"),
+    ("entity-id/syntax", "transact/schema"),
 ];
 
 /// Records that are refused for another reason.
