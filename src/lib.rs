@@ -51,9 +51,9 @@ pub mod typed;
 
 pub use config::{Config, StoreConfig};
 pub use conn::{
-    Connection, ListenerId, LoggedTransaction, TxRange, connect, connect_async, connect_in, create_database,
-    create_database_async, create_database_in, database_exists, database_exists_async, database_exists_in,
-    delete_database, delete_database_async, delete_database_in, q_async,
+    BackgroundGc, Connection, GcOptions, GcReport, ListenerId, LoggedTransaction, TxRange, connect, connect_async,
+    connect_in, create_database, create_database_async, create_database_in, database_exists, database_exists_async,
+    database_exists_in, delete_database, delete_database_async, delete_database_in, q_async,
 };
 pub use datom::{
     AttrId, Columns, Component, Cut, Datom, EntityId, IntColumn, Key, OPEN, Order, Row, Side, TX0, Value, ValueColumn,

@@ -7,10 +7,13 @@ mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use support::{Chance, Content, Model, SCHEMA, content, env_number, registry, sim_config, transaction};
 use treering::store::testing::{Crash, SimFs};
-use treering::{Config, Connection, Datom, ErrorKind, TX0, connect_in, create_database_in, database_exists_in};
+use treering::{
+    Config, Connection, Datom, ErrorKind, GcOptions, TX0, connect_in, create_database_in, database_exists_in,
+};
 
 /// What was done on the file system, and what was acknowledged when.
 struct Recording {
@@ -30,7 +33,23 @@ impl Recording {
     }
 }
 
-type Told = Arc<Mutex<Vec<(usize, u64, Vec<Datom>)>>>;
+/// What is collected is whatever is not in use.
+fn now() -> GcOptions {
+    GcOptions::new().min_age(Duration::ZERO)
+}
+
+/// The `i`th purge: of a fact, an attribute, an entity, or of history.
+fn purge(i: usize) -> String {
+    match i / 30 % 4 {
+        0 => format!("[[:db.purge/entity [:name \"p{}\"]]]", i - 4),
+        1 => format!("[[:db/purge [:name \"p{}\"] :name \"p{}\"]]", i - 4, i - 4),
+        2 => format!("[[:db.purge/attribute [:name \"p{}\"] :tags] {{:name \"after{i}\"}}]", i - 4),
+        _ => "[[:db.history.purge/before #inst \"2200-01-01T00:00:00.000Z\"]]".to_owned(),
+    }
+}
+
+/// How many operations there were, which transaction, what it purged and what it said.
+type Told = Arc<Mutex<Vec<(usize, u64, Vec<Datom>, Vec<Datom>)>>>;
 
 /// Listeners are told when a transaction is durable, before anything else is written: at exactly this number of
 /// operations it must not be lost any more.
@@ -38,13 +57,14 @@ fn connect(fs: &SimFs, told: &Told) -> Connection {
     let conn = connect_in(&registry(fs), &sim_config()).unwrap();
     let (fs, told) = (fs.clone(), Arc::clone(told));
     conn.listen(move |report| {
-        let entry = (fs.ops_len(), report.db_after.basis_t().0, report.tx_data.clone());
+        let entry = (fs.ops_len(), report.db_after.basis_t().0, report.purged.clone(), report.tx_data.clone());
         told.lock().unwrap().push(entry);
     });
     conn
 }
 
-/// 300 transactions: one by one, with flushes, over a clean close and an unclean one, and from four threads.
+/// 307 transactions: one by one, with flushes, purges and collections, over a clean close and an unclean one, and from four
+/// threads.
 fn record() -> Recording {
     let fs = SimFs::new();
     create_database_in(&registry(&fs), &sim_config()).unwrap();
@@ -56,6 +76,12 @@ fn record() -> Recording {
         conn.transact(transaction(i, "p").as_str()).unwrap();
         if i % 30 == 0 {
             conn.flush().unwrap();
+        }
+        if i % 30 == 25 {
+            conn.transact(purge(i).as_str()).unwrap();
+        }
+        if i % 40 == 39 {
+            conn.gc(now()).unwrap();
         }
         if i == 100 {
             conn.release().unwrap();
@@ -81,12 +107,12 @@ fn record() -> Recording {
     });
     conn.release().unwrap();
     let told = std::mem::take(&mut *told.lock().unwrap());
-    assert_eq!(told.len(), 300);
+    assert_eq!(told.len(), 307);
     let mut model = Model::default();
     let mut acknowledged = Vec::new();
-    for (n, (operations, t, tx_data)) in told.iter().enumerate() {
+    for (n, (operations, t, purged, tx_data)) in told.iter().enumerate() {
         assert_eq!(*t, TX0 + n as u64 + 1, "listeners are told in order");
-        model.apply(tx_data);
+        model.apply_purging(purged, tx_data);
         acknowledged.push((*operations, n + 1));
     }
     Recording { fs, model, created, acknowledged }
@@ -123,6 +149,9 @@ fn examine(image: &SimFs, recording: &Recording, operations: usize, chance: &mut
     let count = (found.basis - TX0) as usize;
     let report = conn.transact("[{:db/doc \"after the crash\"}]").expect("the database can be written");
     let acknowledged = image.ops_len();
+    if chance.below(10) == 0 {
+        conn.gc(now()).expect("garbage can be collected");
+    }
     if chance.below(2) == 0 {
         conn.release().unwrap();
     }

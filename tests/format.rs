@@ -13,7 +13,7 @@ use treering::index::Direction;
 use treering::{Config, Db, EntityId, Order, Registry, Result, TX0, connect_in, create_database_in};
 
 /// The format that this version writes.
-const CURRENT: u32 = 1;
+const CURRENT: u32 = 2;
 
 /// The names of the fixtures, and the configs that they are made with: small nodes.
 const FIXTURES: [(&str, &str); 2] = [
@@ -72,7 +72,7 @@ const VALUES: [&[&str]; 17] = [
 ];
 
 /// What the database of a fixture is made of, in transactions; the last three stay in the log.
-fn transactions() -> Vec<String> {
+fn transactions(number: u32) -> Vec<String> {
     let mut schema = String::from(
         "[{:db/ident :id :db/valueType :db.type/string :db/cardinality :db.cardinality/one :db/unique :db.unique/identity}
           {:db/ident :mail :db/valueType :db.type/string :db/cardinality :db.cardinality/one :db/unique :db.unique/value}
@@ -113,6 +113,10 @@ fn transactions() -> Vec<String> {
     );
     all.push("[{:id \"p1\" :quiet 5} {:id \"p2\" :quiet -1 :mail \"two@example.org\"}]".into());
     all.push("[[:db/retractEntity [:id \"p3\"]] [:db/retractEntity [:id \"whole\"]]]".into());
+    if number > 1 {
+        all.push("[[:db.purge/entity [:id \"p5\"]] [:db.purge/attribute [:id \"p6\"] :quiet]]".into());
+        all.push("[{:id \"p5\" :one/long 55}]".into());
+    }
     all.push("[{:db/ident :mail :db/doc \"said later\"} {:id \"late\" :one/string \"in the log\"}]".into());
     all.push("[{:db/ident :new/attribute :db/valueType :db.type/ref :db/cardinality :db.cardinality/one}]".into());
     all.push("[{:id \"late\" :new/attribute [:id \"hub\"]} [:db/retractEntity [:id \"p4\"]]]".into());
@@ -148,7 +152,7 @@ fn write_fixture(name: &str, config: &str) {
     let config = Config::file(&path).or(Config::from_edn(config).unwrap());
     create_database_in(&registry, &config).unwrap();
     let conn = connect_in(&registry, &config).unwrap();
-    let transactions = transactions();
+    let transactions = transactions(number);
     let mut last = None;
     for (i, text) in transactions.iter().enumerate() {
         let report = conn.transact(text.as_str()).unwrap_or_else(|e| panic!("{text}: {e:?}"));

@@ -1,8 +1,9 @@
 //! Reading: from the head of a branch to the database that its log leads to.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::record::{Commit, Head, head_key};
+use super::record::{Commit, Head, Purges, head_key};
 use super::write::Provenance;
 use crate::datom::{EntityId, Order};
 use crate::db::Snapshot;
@@ -28,6 +29,10 @@ pub(crate) struct Loaded {
     pub replayed: u64,
     /// Whether something unacknowledged was dropped from the end of the log.
     pub tail: Tail,
+    /// What was purged and may still stand in the log.
+    pub purges: Option<Purges>,
+    /// The kind of the indexes.
+    pub kind: Arc<dyn IndexKind>,
 }
 
 /// Opens the database of a branch: its last commit, and the log after it. A reader may have a writer beside it.
@@ -42,11 +47,47 @@ pub(crate) fn load(
     kind_of: &dyn Fn(Keyword) -> Result<Arc<dyn IndexKind>>,
     nodes: &Arc<dyn NodeSource>,
 ) -> Result<Loaded> {
+    for _ in 0..MOST_LOADS {
+        let head = read_head(store, branch)?;
+        let loaded = load_from(store, head.clone(), reader, kind_of, nodes);
+        // Beside a writer, what the head named may be gone before it was read.
+        let end = loaded.as_ref().map_or(0, |loaded| loaded.log.position().seq);
+        if !reader || !is_overtaken(store, branch, head.commit, end)? {
+            return loaded;
+        }
+    }
+    load_from(store, read_head(store, branch)?, reader, kind_of, nodes)
+}
+
+/// How often a reader begins anew because a writer has purged or collected what it was about to read.
+const MOST_LOADS: usize = 8;
+
+/// Reads the head of a branch.
+///
+/// # Errors
+/// `Existence` when there is no such branch.
+pub(crate) fn read_head(store: &Store, branch: Keyword) -> Result<Head> {
     let bytes = store.get(&head_key(branch), None)?.ok_or_else(|| {
         let message = format!("the store holds no database with a branch {branch}; create it first");
         Error::new(ErrorKind::Existence, "db-does-not-exist", message)
     })?;
-    let head = Head::decode(&bytes, branch)?;
+    Head::decode(&bytes, branch)
+}
+
+/// Whether a reader who began at `commit` and came to entry `seq` cannot go on in the log: the branch has a commit that
+/// lies after that entry, and the log before a commit may have been rewritten or collected.
+pub(crate) fn is_overtaken(store: &Store, branch: Keyword, commit: u128, seq: u64) -> Result<bool> {
+    let head = read_head(store, branch)?;
+    Ok(head.commit != commit && read_commit(store, head.commit)?.log.seq > seq)
+}
+
+fn load_from(
+    store: &Store,
+    head: Head,
+    reader: bool,
+    kind_of: &dyn Fn(Keyword) -> Result<Arc<dyn IndexKind>>,
+    nodes: &Arc<dyn NodeSource>,
+) -> Result<Loaded> {
     let commit = read_commit(store, head.commit)?;
     let index = Keyword::new(&commit.index);
     let kind = kind_of(index)?;
@@ -55,7 +96,7 @@ pub(crate) fn load(
         index,
         index_settings: edn::read(&commit.index_settings).map_err(|e| e.context("stored index settings"))?,
     };
-    let mut snapshot = restore(&commit, kind.as_ref(), &provenance, nodes)?;
+    let mut snapshot = restore(&commit, kind.as_ref(), nodes)?;
     let mut log = if reader {
         let closed = head.closed_at.map_or(0, |end| end.seq);
         LogReader::beside_writer(store.clone(), head.incarnation, commit.log, closed)
@@ -63,7 +104,7 @@ pub(crate) fn load(
         LogReader::new(store.clone(), head.incarnation, commit.log)
     };
     log.check_start()?;
-    let replayed = replay(&mut snapshot, &mut log)?;
+    let Replayed { bytes: replayed, purges } = replay(&mut snapshot, &mut log)?;
     let tail = log.tail()?;
     if let Some(end) = head.closed_at
         && log.position().seq < end.seq
@@ -75,10 +116,10 @@ pub(crate) fn load(
         );
         return Err(Error::new(ErrorKind::Corrupt, "log/corrupt", message));
     }
-    Ok(Loaded { snapshot, head, provenance, flushed_at: commit.log, log, replayed, tail })
+    Ok(Loaded { snapshot, head, provenance, flushed_at: commit.log, log, replayed, tail, purges, kind })
 }
 
-fn read_commit(store: &Store, id: u128) -> Result<Commit> {
+pub(super) fn read_commit(store: &Store, id: u128) -> Result<Commit> {
     let key = Commit::key(id);
     let bytes = store.get(&key, None)?.ok_or_else(|| {
         let message = format!("the head names the commit {key:?}, which is not in the store");
@@ -87,15 +128,11 @@ fn read_commit(store: &Store, id: u128) -> Result<Commit> {
     Commit::decode(&bytes, id)
 }
 
-fn restore(
-    commit: &Commit,
-    kind: &dyn IndexKind,
-    provenance: &Provenance,
-    nodes: &Arc<dyn NodeSource>,
-) -> Result<Snapshot> {
+pub(super) fn restore(commit: &Commit, kind: &dyn IndexKind, nodes: &Arc<dyn NodeSource>) -> Result<Snapshot> {
+    let settings = edn::read(&commit.index_settings).map_err(|e| e.context("stored index settings"))?;
     let open = |order: Order| -> Result<Arc<dyn Index>> {
         let root = &commit.roots[order as usize];
-        kind.open(order, root, &provenance.index_settings, Arc::clone(nodes))
+        kind.open(order, root, &settings, Arc::clone(nodes))
     };
     let [eavt, aevt, avet, history_eavt, history_aevt, history_avet] = Order::ALL;
     Ok(Snapshot {
@@ -113,24 +150,43 @@ fn restore(
     })
 }
 
-/// Brings a snapshot up to the end of the log; how many bytes of transactions that were.
+/// What the end of the log added.
+pub(crate) struct Replayed {
+    /// Bytes of transactions.
+    pub bytes: u64,
+    /// What they purged.
+    pub purges: Option<Purges>,
+}
+
+/// Brings a snapshot up to the end of the log.
 ///
 /// # Errors
 /// `Corrupt` for damage, and those of reading nodes; snapshot and log then stand after the same entry, and the same call
 /// goes on from there.
-pub(crate) fn replay(snapshot: &mut Snapshot, log: &mut LogReader) -> Result<u64> {
+pub(crate) fn replay(snapshot: &mut Snapshot, log: &mut LogReader) -> Result<Replayed> {
     let span = tracing::debug_span!("replay", bytes = tracing::field::Empty, t = tracing::field::Empty);
     let _entered = span.enter();
-    let mut bytes = 0;
+    let (mut bytes, mut purged) = (0, BTreeSet::new());
     loop {
         let position = log.position();
         let Some(entry) = log.next()? else {
             span.record("bytes", bytes).record("t", snapshot.basis_t.0);
-            return Ok(bytes);
+            return Ok(Replayed { bytes, purges: Purges::of(purged) });
         };
+        if entry.rewritten {
+            log.back_to(position);
+            let message = format!(
+                "entry {} of the log was rewritten by a purge and cannot be replayed; the database is to be read from the \
+                 commit after it",
+                entry.seq
+            );
+            return Err(Error::new(ErrorKind::Corrupt, "log/rewritten", message));
+        }
         let after = entry.transactions.iter().try_fold(snapshot.clone(), |before, transaction| {
             bytes += transaction.bytes.len() as u64;
-            TxRecord::decode(&transaction.bytes)?.replay(&before)
+            let record = TxRecord::decode(&transaction.bytes)?;
+            purged.extend(record.purged().into_iter().flat_map(|purged| purged.entities.iter().copied()));
+            record.replay(&before)
         });
         *snapshot = after.inspect_err(|_| log.back_to(position))?;
     }

@@ -4,16 +4,19 @@
 //! swaps the branch's [`Head`] to it. The log after the commit's position holds what came later, so opening a database
 //! is reading the head, the commit and the log's tail.
 
+pub(crate) mod gc;
 mod load;
 mod nodes;
 mod record;
+mod scrub;
 mod write;
 
-pub(crate) use load::{Loaded, load, replay};
+pub(crate) use load::{Loaded, is_overtaken, load, read_head, replay};
 pub(crate) use nodes::StoredNodes;
-pub(crate) use record::{Head, head_key};
-pub(crate) use write::{Moment, Provenance, create, flush, take_over};
+pub(crate) use record::{Head, Purges, head_key};
+pub(crate) use scrub::scrub;
+pub(crate) use write::{Moment, Provenance, create, flush, move_head, take_over};
 
 /// The format of everything that a database stores. A version reads its own number and those that `docs/file-format.md`
 /// lists; a greater number is refused with an error that says so.
-pub(crate) const FORMAT: u16 = 1;
+pub(crate) const FORMAT: u16 = 2;

@@ -45,7 +45,11 @@ impl NodeSource for StoredNodes {
             let start = u64::from(address.offset);
             let bytes = self.store.get(&key, Some(start..start + u64::from(address.len)))?;
             let bytes = bytes.ok_or_else(|| {
-                let message = format!("the index node at offset {start} of {key:?} is not in the store");
+                let message = format!(
+                    "the index node at offset {start} of {key:?} is not in the store: if garbage was collected since this \
+                     database was taken from its connection, its minimum age is over: take a newer one, or collect with a \
+                     greater minimum age; otherwise the store is damaged"
+                );
                 Error::new(ErrorKind::Corrupt, "index/node-not-found", message)
             })?;
             let node = decode(Frame::decode(&bytes, &key, start)?.body)?;

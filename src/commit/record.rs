@@ -1,5 +1,7 @@
 //! The stored records: a commit, and the head of a branch.
 
+use std::collections::BTreeSet;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -38,6 +40,50 @@ pub(crate) struct Commit {
     pub log: LogPosition,
 }
 
+/// Of which entities the log may say more than the indexes do, once they were purged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Purges {
+    Of(BTreeSet<u64>),
+    /// Too many to name them.
+    OfAny,
+}
+
+impl Purges {
+    /// Most entities that are named.
+    const MOST: usize = 10_000;
+
+    /// Those of some transactions; `None` if they purge nothing.
+    pub fn of(entities: impl IntoIterator<Item = u64>) -> Option<Purges> {
+        let entities: BTreeSet<u64> = entities.into_iter().collect();
+        (!entities.is_empty()).then_some(Purges::Of(entities).bounded())
+    }
+
+    /// Both.
+    pub fn and(self, other: Purges) -> Purges {
+        match (self, other) {
+            (Purges::Of(mut x), Purges::Of(mut y)) => {
+                x.append(&mut y);
+                Purges::Of(x).bounded()
+            }
+            _ => Purges::OfAny,
+        }
+    }
+
+    pub fn concern(&self, e: u64) -> bool {
+        match self {
+            Purges::Of(entities) => entities.contains(&e),
+            Purges::OfAny => true,
+        }
+    }
+
+    fn bounded(self) -> Purges {
+        match self {
+            Purges::Of(entities) if entities.len() > Purges::MOST => Purges::OfAny,
+            other => other,
+        }
+    }
+}
+
 /// The one record of a branch that changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Head {
@@ -49,6 +95,25 @@ pub(crate) struct Head {
     pub incarnation: u128,
     /// The end of the log, if the last writer closed it: nothing that follows it can have been lost.
     pub closed_at: Option<LogPosition>,
+    /// What was purged by the commit and may still stand in the log before it.
+    pub purges: Option<Purges>,
+    /// The last transaction of the last purge after which packs that are not wholly in use were not emptied yet: they may
+    /// hold what was purged.
+    pub unclean: Option<u64>,
+    /// Where the log begins: what lies before was collected.
+    pub log_start: LogPosition,
+    /// The format that the record has in the store.
+    #[serde(skip)]
+    pub format: u16,
+}
+
+/// The head of format 1.
+#[derive(Serialize, Deserialize)]
+struct Head1 {
+    commit: u128,
+    session: u128,
+    incarnation: u128,
+    closed_at: Option<LogPosition>,
 }
 
 /// The record before its content is known: enough to refuse a format that is not ours.
@@ -79,11 +144,11 @@ impl Commit {
     }
 
     pub fn encode(&self) -> Result<Vec<u8>> {
-        encode(self, COMMIT_KIND, &Self::key(self.id))
+        encode(self, FORMAT, COMMIT_KIND, &Self::key(self.id))
     }
 
     pub fn decode(bytes: &[u8], id: u128) -> Result<Commit> {
-        decode(bytes, COMMIT_KIND, &Self::key(id))
+        decode(bytes, COMMIT_KIND, &Self::key(id)).map(|(_, commit)| commit)
     }
 
     pub fn new_id() -> u128 {
@@ -93,22 +158,58 @@ impl Commit {
 
 impl Head {
     pub fn encode(&self, branch: Keyword) -> Result<Vec<u8>> {
-        encode(self, HEAD_KIND, &head_key(branch))
+        let key = head_key(branch);
+        match *self {
+            Head { commit, session, incarnation, closed_at, format: 1, .. } => {
+                encode(&Head1 { commit, session, incarnation, closed_at }, 1, HEAD_KIND, &key)
+            }
+            _ => encode(self, FORMAT, HEAD_KIND, &key),
+        }
     }
 
     pub fn decode(bytes: &[u8], branch: Keyword) -> Result<Head> {
-        decode(bytes, HEAD_KIND, &head_key(branch))
+        Head::decode_at(bytes, &head_key(branch))
+    }
+
+    /// The head under a key.
+    pub fn decode_at(bytes: &[u8], key: &str) -> Result<Head> {
+        let (format, rest) = open(bytes, HEAD_KIND, key)?;
+        if format == 1 {
+            let Head1 { commit, session, incarnation, closed_at } = parse(rest, key)?;
+            return Ok(Head { commit, session, closed_at, format, ..Head::new(incarnation) });
+        }
+        Ok(Head { format, ..parse(rest, key)? })
+    }
+
+    /// The head of a new branch, without a commit.
+    pub fn new(incarnation: u128) -> Head {
+        Head {
+            commit: 0,
+            session: 0,
+            incarnation,
+            closed_at: None,
+            purges: None,
+            unclean: None,
+            log_start: LogPosition::START,
+            format: FORMAT,
+        }
     }
 }
 
-fn encode<T: Serialize>(record: &T, kind: u8, key: &str) -> Result<Vec<u8>> {
-    let body = postcard::to_stdvec(&Versioned { format: FORMAT, record }).map_err(|e| {
+fn encode<T: Serialize>(record: &T, format: u16, kind: u8, key: &str) -> Result<Vec<u8>> {
+    let body = postcard::to_stdvec(&Versioned { format, record }).map_err(|e| {
         Error::new(ErrorKind::Internal, "commit/encode", format!("the record {key:?} cannot be encoded")).caused_by(e)
     })?;
     Frame::encode(kind, 0, &body, key, 0)
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8], kind: u8, key: &str) -> Result<T> {
+/// The record and its format.
+fn decode<T: DeserializeOwned>(bytes: &[u8], kind: u8, key: &str) -> Result<(u16, T)> {
+    let (format, rest) = open(bytes, kind, key)?;
+    Ok((format, parse(rest, key)?))
+}
+
+fn open<'a>(bytes: &'a [u8], kind: u8, key: &str) -> Result<(u16, &'a [u8])> {
     let frame = Frame::decode(bytes, key, 0)?;
     if frame.kind != kind {
         return Err(corrupt(key, "is a record of another kind"));
@@ -121,9 +222,44 @@ fn decode<T: DeserializeOwned>(bytes: &[u8], kind: u8, key: &str) -> Result<T> {
         );
         return Err(Error::new(ErrorKind::Config, "db-was-written-with-newer-treering-version", message));
     }
-    postcard::from_bytes(rest).map_err(|e| corrupt(key, "cannot be decoded").caused_by(e))
+    Ok((format, rest))
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8], key: &str) -> Result<T> {
+    postcard::from_bytes(body).map_err(|e| corrupt(key, "cannot be decoded").caused_by(e))
 }
 
 fn corrupt(key: &str, what: &str) -> Error {
     Error::new(ErrorKind::Corrupt, "store/corrupt", format!("the record {key:?} {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Head, Purges};
+    use crate::edn::Keyword;
+    use crate::log::LogPosition;
+
+    #[test]
+    fn too_many_entities_are_not_named() {
+        assert_eq!(Purges::of([]), None);
+        let few = Purges::of([3, 5]).unwrap();
+        assert!(few.concern(5) && !few.concern(4));
+        let both = few.clone().and(Purges::of([4]).unwrap());
+        assert!(both.concern(4) && both.concern(3) && !both.concern(6));
+        assert_eq!(both.clone().and(Purges::OfAny), Purges::OfAny);
+        assert_eq!(both.and(Purges::of(10..20_000).unwrap()), Purges::OfAny);
+        assert!(Purges::OfAny.concern(1));
+    }
+
+    /// A head is compared with its bytes, so those of an earlier format are made again as they were.
+    #[test]
+    fn a_head_keeps_its_format() {
+        let branch = Keyword::new("db");
+        for format in [1, 2] {
+            let head = Head { commit: 5, closed_at: Some(LogPosition::START), format, ..Head::new(9) };
+            let bytes = head.encode(branch).unwrap();
+            let read = Head::decode(&bytes, branch).unwrap();
+            assert_eq!((&read, read.encode(branch).unwrap()), (&head, bytes));
+        }
+    }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::FORMAT;
 use super::nodes::{Packs, StoredNodes};
-use super::record::{Commit, Head, head_key};
+use super::record::{Commit, Head, Purges, head_key};
 use crate::db::Snapshot;
 use crate::edn::{Form, Keyword};
 use crate::error::{Error, ErrorKind, Result};
@@ -36,7 +37,8 @@ pub(crate) fn create(
     if store.get(&head_key(branch), None)?.is_some() {
         return Err(exists());
     }
-    let incarnation = Uuid::new_v4().as_u128();
+    // Tells its age, should a loss of power leave a log without a head.
+    let incarnation = Uuid::now_v7().as_u128();
     let mut end = LogPosition::START;
     if let Some(initial) = initial {
         let start = LogReader::new(store.clone(), incarnation, LogPosition::START);
@@ -45,7 +47,7 @@ pub(crate) fn create(
         end = log.position();
     }
     let (_, commit) = write_commit(nodes, snapshot, provenance, Vec::new(), end, now)?;
-    let head = Head { commit: commit.id, session: 0, incarnation, closed_at: Some(end) };
+    let head = Head { commit: commit.id, closed_at: Some(end), ..Head::new(incarnation) };
     if store.swap(&head_key(branch), None, head.encode(branch)?)? { Ok(()) } else { Err(exists()) }
 }
 
@@ -94,7 +96,7 @@ fn write_commit(
 }
 
 /// When a flush happens.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Moment {
     /// Where the log goes on after it.
     pub log: LogPosition,
@@ -102,6 +104,8 @@ pub(crate) struct Moment {
     pub closed: bool,
     /// Milliseconds since 1970-01-01T00:00Z.
     pub now: i64,
+    /// What was purged since the last flush.
+    pub purges: Option<Purges>,
 }
 
 /// Stores `snapshot`, whose last transaction is durable in the log, and moves the head of `branch` from `head` to it.
@@ -115,10 +119,16 @@ pub(crate) fn flush(
     head: &Head,
     snapshot: &Snapshot,
     provenance: &Provenance,
-    Moment { log, closed, now }: Moment,
+    Moment { log, closed, now, purges }: Moment,
 ) -> Result<(Snapshot, Head)> {
     let (flushed, commit) = write_commit(nodes, snapshot, provenance, vec![head.commit], log, now)?;
-    let moved = Head { commit: commit.id, closed_at: closed.then_some(log), ..head.clone() };
+    let unclean = if purges.is_some() { Some(snapshot.basis_t.0) } else { head.unclean };
+    let purges = match (head.purges.clone(), purges) {
+        (Some(x), Some(y)) => Some(x.and(y)),
+        (x, y) => x.or(y),
+    };
+    let closed_at = closed.then_some(log);
+    let moved = Head { commit: commit.id, closed_at, purges, unclean, format: FORMAT, ..head.clone() };
     move_head(nodes.store(), branch, head, &moved)?;
     Ok((flushed, moved))
 }
@@ -137,7 +147,11 @@ pub(crate) fn take_over(store: &Store, branch: Keyword, head: &Head, session: u1
     Ok(taken)
 }
 
-fn move_head(store: &Store, branch: Keyword, from: &Head, to: &Head) -> Result<()> {
+/// Puts `to` in the place of the head `from`.
+///
+/// # Errors
+/// As [`flush`].
+pub(crate) fn move_head(store: &Store, branch: Keyword, from: &Head, to: &Head) -> Result<()> {
     let key = head_key(branch);
     if store.swap(&key, Some(&from.encode(branch)?), to.encode(branch)?)? {
         return Ok(());

@@ -2,25 +2,42 @@
 
 use std::sync::Arc;
 
-use crate::commit::{Loaded, replay};
+use crate::commit::{Loaded, is_overtaken, load, replay};
 use crate::db::{Db, Snapshot};
+use crate::edn::Keyword;
 use crate::error::Result;
+use crate::index::{IndexKind, NodeSource};
 use crate::log::LogReader;
+use crate::store::Store;
 
 /// A reader's place in the log.
 pub(super) struct Follower {
+    store: Store,
+    branch: Keyword,
+    nodes: Arc<dyn NodeSource>,
+    kind: Arc<dyn IndexKind>,
+    /// The commit that the reading began at.
+    commit: u128,
     snapshot: Snapshot,
     log: LogReader,
 }
 
 impl Follower {
-    pub fn new(loaded: Loaded) -> Follower {
-        Follower { snapshot: loaded.snapshot, log: loaded.log }
+    pub fn new(store: Store, branch: Keyword, nodes: Arc<dyn NodeSource>, loaded: Loaded) -> Follower {
+        let Loaded { snapshot, log, head, kind, .. } = loaded;
+        Follower { store, branch, nodes, kind, commit: head.commit, snapshot, log }
     }
 
-    /// Reads what the log has gained since, and gives the database with it.
+    /// Reads what the log has gained since, and gives the database with it. Where a purge or a collection has changed the
+    /// log before it was read, the database is read anew from the commit after that.
     pub fn follow(&mut self) -> Result<Db> {
-        replay(&mut self.snapshot, &mut self.log)?;
+        let replayed = replay(&mut self.snapshot, &mut self.log);
+        if is_overtaken(&self.store, self.branch, self.commit, self.log.position().seq)? {
+            let loaded = load(&self.store, self.branch, true, &|_| Ok(Arc::clone(&self.kind)), &self.nodes)?;
+            (self.commit, self.snapshot, self.log) = (loaded.head.commit, loaded.snapshot, loaded.log);
+        } else {
+            replayed?;
+        }
         Ok(Db::new(Arc::new(self.snapshot.clone())))
     }
 }

@@ -1,12 +1,14 @@
 //! Connections: the moving part. A connection has a current database, a writer, and listeners.
 
 mod follow;
+mod gc;
 mod listen;
 mod load;
 mod open;
 mod tx_range;
 mod writer;
 
+pub use gc::{BackgroundGc, GcOptions, GcReport};
 pub use listen::ListenerId;
 pub use open::{
     connect, connect_async, connect_in, create_database, create_database_async, create_database_in, database_exists,
@@ -25,7 +27,6 @@ use crate::datom::EntityId;
 use crate::db::Db;
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::LogReader;
 use crate::registry::Pool;
 use crate::store::BoxFuture;
 use crate::transact::{IntoTxData, TxReport};
@@ -51,8 +52,8 @@ pub(crate) struct Shared {
     current: Arc<RwLock<Db>>,
     listeners: Arc<Listeners>,
     role: Role,
-    /// At the beginning of the log; absent for a database in memory.
-    log: Option<LogReader>,
+    /// The log; absent for a database in memory.
+    log: Option<tx_range::LogOf>,
     /// Connects that were not released yet.
     users: AtomicUsize,
     /// Async transactions that may be on their way at once.
@@ -174,16 +175,18 @@ impl Connection {
     /// The transactions after `after` up to `to` (`None`: up to the last that [`db`](Self::db) contains), oldest first,
     /// each with what it asserted and retracted. Begin after `EntityId(TX0)` (see [`TX0`](crate::TX0)) for all of them.
     ///
-    /// They come from the log, entry by entry, so any number of them takes little memory. A database in memory has no log:
+    /// They come from the log, entry by entry, so any number of them takes little memory. What was purged is not among
+    /// them, and of a database without history those are missing that [`gc`](Self::gc) has collected. A database in memory has no log:
     /// there they come from the indexes, which is a scan of the whole history, without what `:db/noHistory` forgot.
     ///
     /// # Errors
-    /// Those of reading the store; `Argument` for a database in memory that keeps no history.
+    /// Those of reading the store; `Closed`, code `:log/rewritten`, on the way if a purge or a collection changes what is
+    /// still to be read; `Argument` for a database in memory that keeps no history.
     pub fn tx_range(&self, after: EntityId, to: Option<EntityId>) -> Result<TxRange> {
         let db = self.db();
         let to = to.map_or(db.basis_t(), |to| to.min(db.basis_t()));
         match &self.shared.log {
-            Some(log) => Ok(TxRange::of_log(log.clone(), after, to)),
+            Some(log) => TxRange::of_log(log, after, to),
             None => TxRange::of_db(&db, after, to),
         }
     }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::follow::Follower;
 use super::listen::{Listeners, check_may_wait};
+use super::tx_range::LogOf;
 use super::writer::{Clock, Durable, Writer};
 use super::{Connection, Role, Shared};
 use crate::commit::{self, Provenance, StoredNodes};
@@ -16,7 +17,7 @@ use crate::config::Config;
 use crate::db::{Db, Settings, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{NoNodes, NodeSource};
-use crate::log::{LogPosition, LogReader, LogWriter, Tail, Transaction};
+use crate::log::{LogWriter, Tail, Transaction};
 use crate::query::{IntoInputs, IntoQuery, Output, q};
 use crate::registry::{Access, Registry};
 use crate::store::{BoxFuture, Store};
@@ -226,7 +227,7 @@ fn open_stored(
     store: Store,
     listeners: &Arc<Listeners>,
     clock: Clock,
-) -> Result<(Arc<RwLock<Db>>, Role, Option<LogReader>)> {
+) -> Result<(Arc<RwLock<Db>>, Role, Option<LogOf>)> {
     let branch = config.branch_name();
     let capacity = usize::try_from(config.node_cache_bytes()).unwrap_or(usize::MAX);
     let nodes = Arc::new(StoredNodes::new(store.clone(), capacity));
@@ -239,10 +240,11 @@ fn open_stored(
     if loaded.tail == Tail::Dropped {
         tracing::warn!(%branch, "the end of the log was never acknowledged and is dropped");
     }
-    let whole_log = LogReader::new(store.clone(), loaded.head.incarnation, LogPosition::START);
+    let log_of = LogOf { store: store.clone(), branch };
     let current = Arc::new(RwLock::new(Db::new(Arc::new(loaded.snapshot.clone()))));
     if config.is_read_only() {
-        return Ok((current, Role::Reader(Box::new(Mutex::new(Follower::new(loaded)))), Some(whole_log)));
+        let follower = Follower::new(store, branch, source, loaded);
+        return Ok((current, Role::Reader(Box::new(Mutex::new(follower))), Some(log_of)));
     }
     let session = Uuid::new_v4().as_u128();
     let log = LogWriter::begin(&loaded.log, session)?;
@@ -255,9 +257,12 @@ fn open_stored(
         provenance: loaded.provenance,
         unflushed: loaded.replayed,
         flushed_at: loaded.flushed_at,
+        purges: loaded.purges,
+        kind: loaded.kind,
     };
     let writer = Writer::new(Arc::clone(&current), Arc::clone(listeners), clock, Some(durable));
-    Ok((current, Role::Writer(Box::new(writer)), Some(whole_log)))
+    writer.resume()?;
+    Ok((current, Role::Writer(Box::new(writer)), Some(log_of)))
 }
 
 /// [`database_exists`] with the kinds of a registry.

@@ -2,12 +2,22 @@
 
 use std::collections::VecDeque;
 
-use crate::datom::{Columns, Datom, EntityId, Order};
+use crate::commit;
+use crate::datom::{Columns, Datom, EntityId, Order, TX0};
 use crate::db::Db;
-use crate::error::Result;
+use crate::edn::Keyword;
+use crate::error::{Error, ErrorKind, Result};
 use crate::index::Direction;
 use crate::log::{LogReader, Transaction};
+use crate::store::Store;
 use crate::transact::TxRecord;
+
+/// Where a log is found.
+#[derive(Debug)]
+pub(super) struct LogOf {
+    pub store: Store,
+    pub branch: Keyword,
+}
 
 /// A transaction that was made.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,14 +38,21 @@ pub struct TxRange {
 
 #[derive(Debug)]
 enum Source {
-    Log { reader: LogReader, entry: VecDeque<Transaction> },
+    Log {
+        reader: LogReader,
+        entry: VecDeque<Transaction>,
+        /// The last transaction that was read.
+        last: u64,
+    },
     Memory(VecDeque<LoggedTransaction>),
 }
 
 impl TxRange {
-    /// From a log that is read from its beginning.
-    pub(super) fn of_log(reader: LogReader, after: EntityId, to: EntityId) -> TxRange {
-        TxRange { after: after.0, to: to.0, source: Source::Log { reader, entry: VecDeque::new() } }
+    /// From a log, as far as it is still there.
+    pub(super) fn of_log(log: &LogOf, after: EntityId, to: EntityId) -> Result<TxRange> {
+        let head = commit::read_head(&log.store, log.branch)?;
+        let reader = LogReader::new(log.store.clone(), head.incarnation, head.log_start);
+        Ok(TxRange { after: after.0, to: to.0, source: Source::Log { reader, entry: VecDeque::new(), last: TX0 } })
     }
 
     /// From the indexes of a database that has no log.
@@ -56,12 +73,13 @@ impl TxRange {
     }
 
     fn next_made(&mut self) -> Result<Option<LoggedTransaction>> {
-        let (reader, entry) = match &mut self.source {
+        let (reader, entry, last) = match &mut self.source {
             Source::Memory(made) => return Ok(made.pop_front()),
-            Source::Log { reader, entry } => (reader, entry),
+            Source::Log { reader, entry, last } => (reader, entry, last),
         };
         loop {
             while let Some(transaction) = entry.pop_front() {
+                *last = transaction.t;
                 if transaction.t > self.to {
                     return Ok(None);
                 }
@@ -71,7 +89,15 @@ impl TxRange {
             }
             match reader.next()? {
                 Some(next) => *entry = next.transactions.into(),
-                None => return Ok(None),
+                None if *last >= self.to || *last == TX0 => return Ok(None),
+                None => {
+                    self.to = *last;
+                    let message = format!(
+                        "the log was changed by a purge or a collection while it was read, after transaction {last}: ask \
+                         again for what follows"
+                    );
+                    return Err(Error::new(ErrorKind::Closed, "log/rewritten", message));
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ mod entity;
 mod filter;
 mod lookup;
 mod metrics;
+mod purge;
 mod snapshot;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -15,6 +16,7 @@ pub use entity::{Attr, Entity};
 pub use filter::DatomFilter;
 pub use lookup::EntityRef;
 pub use metrics::Metrics;
+pub(crate) use purge::Purged;
 pub(crate) use snapshot::{Changes, Settings, Snapshot};
 pub use view::Mode;
 
@@ -129,7 +131,7 @@ impl Db {
     /// # Errors
     /// As [`as_of`](Self::as_of).
     pub fn as_of_instant(&self, instant: i64) -> Result<Db> {
-        self.as_of(self.transaction_at(instant)?)
+        self.as_of(self.snapshot.transaction_at(instant)?)
     }
 
     /// Only what was said after an instant (milliseconds since 1970-01-01T00:00Z).
@@ -137,7 +139,7 @@ impl Db {
     /// # Errors
     /// As [`as_of`](Self::as_of).
     pub fn since_instant(&self, instant: i64) -> Result<Db> {
-        self.since(self.transaction_at(instant)?)
+        self.since(self.snapshot.transaction_at(instant)?)
     }
 
     /// All assertions and retractions instead of the state they led to; the fifth part of a datom tells which.
@@ -196,16 +198,6 @@ impl Db {
         }
         let message = "the database keeps no history (:keep-history? false), so it has no past states";
         Err(Error::new(ErrorKind::Argument, "db/no-history", message))
-    }
-
-    /// The last transaction at or before an instant; [`TX0`] when there is none.
-    fn transaction_at(&self, instant: i64) -> Result<EntityId> {
-        use crate::schema::builtin::TX_INSTANT;
-        let from = Cut::before(Key { a: Some(TX_INSTANT), ..Key::default() });
-        let to = Cut::after(Key { a: Some(TX_INSTANT), v: Some(Value::Instant(instant)), ..Key::default() });
-        let mut cursor = self.snapshot.index(Order::Avet).cursor(Some(&from), Some(&to), Direction::Reverse)?;
-        let last = cursor.next()?;
-        Ok(last.map_or(EntityId(TX0), |chunk| EntityId(chunk.columns.e.get(chunk.end - 1))))
     }
 
     /// The datoms between two cuts of a current order (EAVT, AEVT or AVET), in chunks. What the columns' `until` means

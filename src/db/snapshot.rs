@@ -10,6 +10,7 @@ use crate::edn::Form;
 use crate::error::Result;
 use crate::index::{Direction, Edit, Edits, Index, IndexKind, NodeSource};
 use crate::library::Library;
+use crate::schema::builtin::TX_INSTANT;
 use crate::schema::{Attribute, Schema, SchemaFlexibility, ValueCaps, ValueType, system};
 
 /// What is fixed when a database is created.
@@ -103,6 +104,15 @@ impl Snapshot {
     /// The index of an order.
     pub fn index(&self, order: Order) -> &Arc<dyn Index> {
         &self.indexes[order as usize]
+    }
+
+    /// The last transaction at or before an instant; [`TX0`] when there is none.
+    pub fn transaction_at(&self, instant: i64) -> Result<EntityId> {
+        let from = Cut::before(Key { a: Some(TX_INSTANT), ..Key::default() });
+        let to = Cut::after(Key { a: Some(TX_INSTANT), v: Some(Value::Instant(instant)), ..Key::default() });
+        let mut cursor = self.index(Order::Avet).cursor(Some(&from), Some(&to), Direction::Reverse)?;
+        let last = cursor.next()?;
+        Ok(last.map_or(EntityId(TX0), |chunk| EntityId(chunk.columns.e.get(chunk.end - 1))))
     }
 
     /// The snapshot after a transaction. `self` stays as it is.
@@ -226,6 +236,11 @@ fn sorted(order: Order, until: Option<u64>, edits: Vec<(&Row, Edit)>, schemas: [
     Edits::ascending(order, columns, keyed.into_iter().map(|(.., edit)| edit).collect())
 }
 
+/// The removal of rows that stand in the index of `order`.
+pub(super) fn removals<'a>(order: Order, rows: impl Iterator<Item = &'a Row>, schema: &Schema) -> Edits {
+    sorted(order, None, rows.map(|row| (row, Edit::Remove)).collect(), [schema, schema])
+}
+
 fn has_one_kind(attribute: &Attribute) -> bool {
     attribute.value_type.and_then(ValueType::kind).is_some()
 }
@@ -245,7 +260,7 @@ fn rank(v: &Value) -> u64 {
 }
 
 /// Whether rows of the attribute stand in the order: all do in EAVT and AEVT, some in AVET.
-fn belongs(order: Order, schema: &Schema, a: AttrId) -> bool {
+pub(super) fn belongs(order: Order, schema: &Schema, a: AttrId) -> bool {
     match order {
         Order::Avet | Order::HistoryAvet => schema.get(a).is_some_and(|attribute| attribute.in_avet()),
         _ => true,

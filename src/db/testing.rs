@@ -67,6 +67,14 @@ pub fn db_of(attributes: &[&str], transactions: &[&[Saying<'_>]]) -> Db {
     Db::new(Arc::new(snapshot))
 }
 
+/// Checks the structure of all six indexes.
+///
+/// # Errors
+/// `Corrupt`, naming the rule that is broken; those of reading the store.
+pub fn check_indexes(db: &Db) -> crate::error::Result<()> {
+    db.snapshot().indexes.iter().try_for_each(|index| index.check())
+}
+
 /// The kind of index that the environment names, as a config would take it, or else `default`; with its settings.
 fn wanted_kind(default: Arc<dyn IndexKind>) -> (Arc<dyn IndexKind>, Form) {
     let config = Config::from_env().expect("the environment is right");

@@ -102,6 +102,49 @@ pub trait Index: Send + Sync + Debug {
     /// Those of reading nodes, and those of `visit`.
     fn walk(&self, visit: &mut dyn FnMut(Address) -> Result<bool>) -> Result<()>;
 
+    /// An equal index that holds nothing of rows that were removed from the `ranges`: their values stand neither in a
+    /// separator nor in a buffer. Nodes in the store stay as they are until nothing refers to them.
+    ///
+    /// The default makes the whole index anew, with all rows in memory. A kind that keeps values only in the rows that
+    /// have them returns itself.
+    ///
+    /// # Errors
+    /// Those of reading nodes.
+    fn forget(&self, ranges: &[(Cut, Cut)]) -> Result<Arc<dyn Index>> {
+        let _ = ranges;
+        self.rebuilt()
+    }
+
+    /// An equal index in which the nodes at the addresses that `moved` names have no address, so that the next flush
+    /// stores them elsewhere. Nodes that refer to such nodes lose their address, too.
+    ///
+    /// The default makes the whole index anew if there is such a node.
+    ///
+    /// # Errors
+    /// Those of reading nodes.
+    fn detach(&self, moved: &dyn Fn(Address) -> bool) -> Result<Arc<dyn Index>> {
+        let mut any = false;
+        self.walk(&mut |address| {
+            any |= moved(address);
+            Ok(!any)
+        })?;
+        if any { self.rebuilt() } else { self.apply(&Edits::inserts(self.order(), Columns::default())) }
+    }
+
+    /// An equal index of which every node is new: all rows are taken out and put in again. It needs memory for all of them.
+    ///
+    /// # Errors
+    /// Those of reading nodes.
+    fn rebuilt(&self) -> Result<Arc<dyn Index>> {
+        let mut rows = Columns::default();
+        let mut cursor = self.cursor(None, None, Direction::Forward)?;
+        while let Some(chunk) = cursor.next()? {
+            rows.extend(&chunk.columns, chunk.rows());
+        }
+        let removals = Edits::ascending(self.order(), rows.clone(), vec![Edit::Remove; rows.len()]);
+        self.apply(&removals)?.apply(&Edits::inserts(self.order(), rows))
+    }
+
     /// Checks what the kind promises of its structure: order, counts, fill, separators. For tests and `verify`.
     ///
     /// # Errors

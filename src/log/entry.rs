@@ -47,6 +47,9 @@ pub(crate) struct Entry {
     pub durable: u64,
     /// Empty for the mark of a new session.
     pub transactions: Vec<Transaction>,
+    /// Whether something was taken out of it since.
+    #[serde(skip)]
+    pub rewritten: bool,
 }
 
 impl Entry {

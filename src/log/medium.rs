@@ -1,14 +1,15 @@
 //! Where the entries lie: in segments that are written in place, or as blobs of their own.
 
-use std::ops::Range;
-
-use super::entry::LogPosition;
-use crate::error::Result;
+use super::entry::{Entry, LogPosition, link};
+use crate::error::{Error, ErrorKind, Result};
 use crate::store::Store;
 use crate::store::frame::{Frame, HEADER};
 
 /// The kind of a log entry's frame.
 const KIND: u8 = 1;
+/// The kind of the frame of an entry from which something was taken out: the hash of the frame that it took the place of,
+/// and the entry.
+const REWRITTEN: u8 = 5;
 /// Entries begin at multiples of this many bytes, so that a search for later ones has few places to look at.
 pub(super) const ALIGN: u64 = 8;
 /// A segment that has reached so many bytes is followed by a new one.
@@ -23,12 +24,33 @@ pub(super) struct Medium {
     in_place: bool,
 }
 
-/// What stands at a position.
-pub(super) enum Found {
-    /// A whole frame: its bytes and the body inside them.
-    Frame(Vec<u8>, Range<usize>),
-    /// Nothing was ever written there, or what was written did not become durable whole.
-    Nothing,
+/// A whole entry.
+pub(super) struct Found {
+    pub entry: Entry,
+    pub frame: Vec<u8>,
+    /// The hash by which the next entry names this one.
+    pub link: u64,
+}
+
+impl Found {
+    /// The entry in a blob of its own.
+    pub fn decode(blob: Vec<u8>, key: &str) -> Result<Found> {
+        let kind = Frame::decode(&blob, key, 0)?.kind;
+        Found::new(kind, blob)
+    }
+
+    /// The entry in a whole frame of that kind.
+    fn new(kind: u8, frame: Vec<u8>) -> Result<Found> {
+        let body = frame.get(HEADER..).unwrap_or_default();
+        match (kind, body.split_first_chunk::<8>()) {
+            (REWRITTEN, Some((link, body))) => {
+                let (entry, link) = (Entry::decode(body)?, u64::from_le_bytes(*link));
+                Ok(Found { entry: Entry { rewritten: true, ..entry }, frame, link })
+            }
+            (KIND, _) => Ok(Found { entry: Entry::decode(body)?, link: link(&frame), frame }),
+            _ => Err(Error::new(ErrorKind::Corrupt, "store/corrupt", format!("an entry of the log is of kind {kind}"))),
+        }
+    }
 }
 
 impl Medium {
@@ -47,6 +69,29 @@ impl Medium {
         Frame::encode(KIND, 0, body, &self.key(position), position.offset)
     }
 
+    /// Puts entries, all those of a segment where there are segments, in the place of those that stand from `first` on.
+    /// Each comes with the hash by which the one after names it.
+    pub fn rewrite(&self, first: &LogPosition, entries: &[(Entry, u64)]) -> Result<()> {
+        let key = self.key(first);
+        let mut bytes = Vec::new();
+        for (entry, link) in entries {
+            let mut body = link.to_le_bytes().to_vec();
+            body.extend(entry.encode()?);
+            bytes.resize(bytes.len().next_multiple_of(ALIGN as usize), 0);
+            let offset = bytes.len() as u64;
+            Frame::encode_into(&mut bytes, REWRITTEN, 0, &body, &key, offset)?;
+        }
+        self.store.put(&key, bytes)
+    }
+
+    /// Where the entry that would go to `position` goes if the segment is left there.
+    pub fn sealed(&self, position: &LogPosition) -> LogPosition {
+        if !self.in_place || position.offset == 0 {
+            return *position;
+        }
+        LogPosition { segment: position.segment + 1, offset: 0, ..*position }
+    }
+
     /// Writes an entry's frame; false if another's entry has the number already.
     pub fn write(&self, position: &LogPosition, frame: Vec<u8>) -> Result<bool> {
         let key = self.key(position);
@@ -57,32 +102,33 @@ impl Medium {
         self.store.swap(&key, None, frame)
     }
 
-    /// Where the entry after the one at `position` goes, whose frame has `len` bytes.
-    pub fn after(&self, position: &LogPosition, len: usize, previous: u64) -> LogPosition {
+    /// Where the entry after the one at `position` goes, whose frame has `len` bytes. A rewritten segment may have grown, so
+    /// its end shows by nothing following there.
+    pub fn after(&self, position: &LogPosition, len: usize, previous: u64, rewritten: bool) -> LogPosition {
         let seq = position.seq + 1;
         if !self.in_place {
             return LogPosition { seq, segment: 0, offset: 0, previous };
         }
         let offset = (position.offset + len as u64).next_multiple_of(ALIGN);
-        if offset < SEGMENT {
+        if offset < SEGMENT || rewritten {
             LogPosition { seq, segment: position.segment, offset, previous }
         } else {
             LogPosition { seq, segment: position.segment + 1, offset: 0, previous }
         }
     }
 
-    /// Reads the frame at `position`. Damage and absence look the same here: only later entries can tell.
-    pub fn read(&self, position: &LogPosition) -> Result<Found> {
+    /// Reads the entry at `position`; `None` where nothing was ever written, or what was written did not become durable
+    /// whole. Damage and absence look the same here: only later entries can tell.
+    pub fn read(&self, position: &LogPosition) -> Result<Option<Found>> {
         let key = self.key(position);
         if !self.in_place {
-            let Some(bytes) = self.store.get(&key, None)? else { return Ok(Found::Nothing) };
+            let Some(bytes) = self.store.get(&key, None)? else { return Ok(None) };
             // A blob is there whole or not at all, so damage is damage.
-            let len = Frame::decode(&bytes, &key, 0)?.body.len();
-            return Ok(Found::Frame(bytes, HEADER..HEADER + len));
+            return Found::decode(bytes, &key).map(Some);
         }
         // Most entries are small: one read brings the whole frame.
         let head = self.store.get(&key, Some(position.offset..position.offset + 4096))?.unwrap_or_default();
-        let Ok(total) = Frame::total_len(&head, &key, position.offset) else { return Ok(Found::Nothing) };
+        let Ok(total) = Frame::total_len(&head, &key, position.offset) else { return Ok(None) };
         let bytes = if total <= head.len() as u64 {
             head
         } else {
@@ -90,18 +136,18 @@ impl Medium {
         };
         match Frame::decode_first(&bytes, &key, position.offset) {
             Ok((frame, _)) => {
-                let end = HEADER + frame.body.len();
+                let (kind, end) = (frame.kind, HEADER + frame.body.len());
                 let mut bytes = bytes;
                 bytes.truncate(end);
-                Ok(Found::Frame(bytes, HEADER..end))
+                Found::new(kind, bytes).map(Some)
             }
-            Err(_) => Ok(Found::Nothing),
+            Err(_) => Ok(None),
         }
     }
 
-    /// The bodies of whole entries that lie after `position`, where nothing was found: in the rest of its segment and
+    /// The whole entries that lie after `position`, where nothing was found: in the rest of its segment and
     /// in the next. Blobs of their own are without gaps by their making, so there are none.
-    pub fn later(&self, position: &LogPosition) -> Result<Vec<Vec<u8>>> {
+    pub fn later(&self, position: &LogPosition) -> Result<Vec<Entry>> {
         if !self.in_place {
             return Ok(Vec::new());
         }
@@ -113,7 +159,8 @@ impl Medium {
             for start in (0..bytes.len()).step_by(ALIGN as usize) {
                 let Some(rest) = bytes.get(start..).filter(|rest| rest.starts_with(b"Tr")) else { continue };
                 if let Ok((frame, _)) = Frame::decode_first(rest, &key, from + start as u64) {
-                    found.push(frame.body.to_vec());
+                    let whole = rest.get(..HEADER + frame.body.len()).unwrap_or_default();
+                    found.extend(Found::new(frame.kind, whole.to_vec()).ok().map(|found| found.entry));
                 }
             }
         }

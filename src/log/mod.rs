@@ -4,6 +4,8 @@
 //! of the writer, the entry before it by its checksum, and how far the log was known to be durable when it was
 //! written. What the transactions inside an entry look like is not this module's business.
 //!
+//! Something may be taken out of an entry later; it then says what its hash was, so that the row holds.
+//!
 //! On a backend that writes in place, entries lie one after the other in preallocated segments, so that a commit is one
 //! overwrite and one sync. On others each entry is a blob of its own under its number, put only if absent: that is the
 //! fence, for two writers cannot both have an entry with one number. Every writer there begins with an entry without
@@ -12,10 +14,12 @@
 mod entry;
 mod medium;
 mod reader;
+mod rewrite;
 mod writer;
 
 pub(crate) use entry::{LogPosition, Transaction};
 pub(crate) use reader::{LogReader, Tail};
+pub(crate) use rewrite::{is_mark, rewrite};
 pub(crate) use writer::LogWriter;
 
 #[cfg(test)]

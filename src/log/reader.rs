@@ -1,6 +1,6 @@
 //! Reading a log from a position on.
 
-use super::entry::{Entry, LogPosition, link};
+use super::entry::{Entry, LogPosition};
 use super::medium::{Found, Medium};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Store;
@@ -79,8 +79,8 @@ impl LogReader {
     /// # Errors
     /// `Corrupt` for an entry that does not follow from the one before.
     pub fn next(&mut self) -> Result<Option<Entry>> {
-        let Some((entry, frame)) = self.follower(&self.position)? else { return Ok(None) };
-        let after = self.medium.after(&self.position, frame.len(), link(&frame));
+        let Some((place, Found { entry, frame, link })) = self.follower(&self.position)? else { return Ok(None) };
+        let after = self.medium.after(&place, frame.len(), link, entry.rewritten);
         if let Some(durable) = self.durable
             && durable <= entry.seq
         {
@@ -92,18 +92,28 @@ impl LogReader {
             // An entry that follows was begun when this one was durable.
             self.durable = Some(hinted.unwrap_or(0).max(entry.seq + 1));
         }
-        self.last = Some((self.position, frame));
+        self.last = Some((place, frame));
         self.position = after;
         Ok(Some(entry))
     }
 
-    /// The entry at `position` and its frame, if it follows from the one before.
-    fn follower(&self, position: &LogPosition) -> Result<Option<(Entry, Vec<u8>)>> {
-        let Found::Frame(bytes, body) = self.medium.read(position)? else { return Ok(None) };
-        let entry = Entry::decode(bytes.get(body).unwrap_or_default())?;
-        // In a segment, what an earlier writer left behind the end may stand here.
-        let follows = entry.seq == position.seq && entry.previous == position.previous;
-        Ok(follows.then_some((entry, bytes)))
+    /// The entry that follows the one before `position`, and where it lies: there, or where the writer has left the
+    /// segment, at the beginning of the next.
+    fn follower(&self, position: &LogPosition) -> Result<Option<(LogPosition, Found)>> {
+        let sealed = self.medium.sealed(position);
+        for place in [*position, sealed] {
+            if let Some(found) = self.medium.read(&place)?
+                // In a segment, what an earlier writer left behind the end may stand here.
+                && found.entry.seq == place.seq
+                && found.entry.previous == place.previous
+            {
+                return Ok(Some((place, found)));
+            }
+            if sealed == *position {
+                break;
+            }
+        }
+        Ok(None)
     }
 
     /// What stands at the end, after [`next`](Self::next) has answered `None`.
@@ -117,8 +127,7 @@ impl LogReader {
             return Ok(Tail::Growing);
         }
         let mut tail = Tail::Clean;
-        for body in later {
-            let Ok(entry) = Entry::decode(&body) else { continue };
+        for entry in later {
             if entry.durable > self.position.seq {
                 let LogPosition { seq, segment, offset, .. } = self.position;
                 let message = format!(

@@ -1,4 +1,4 @@
-use super::{LogPosition, LogReader, LogWriter, Tail, Transaction};
+use super::{LogPosition, LogReader, LogWriter, Tail, Transaction, rewrite};
 use crate::error::ErrorKind;
 use crate::store::{Backend, BoxFuture, Capabilities, MemoryBackend, Store};
 use std::ops::Range;
@@ -120,4 +120,60 @@ fn damage_before_the_end_is_an_error_and_a_torn_end_is_not() {
     let (ts, reader) = read_all(&store);
     assert_eq!(ts, [0, 1, 2, 3, 9]);
     assert_eq!(reader.tail().unwrap(), Tail::Clean);
+}
+
+#[test]
+fn readers_find_what_follows_a_sealed_segment() {
+    for store in stores() {
+        let mut writer = LogWriter::begin(&LogReader::new(store.clone(), 7, LogPosition::START), 1).unwrap();
+        let mut beside = LogReader::beside_writer(store.clone(), 7, LogPosition::START, 0);
+        for t in 0..30 {
+            writer.append(vec![transaction(t, 100)]).unwrap();
+            if t % 7 == 3 {
+                let sealed = writer.seal();
+                assert_eq!(writer.seal(), sealed, "an empty segment is not left");
+            }
+            while beside.next().unwrap().is_some() {}
+        }
+        assert_eq!(beside.position(), writer.position());
+        let (ts, reader) = read_all(&store);
+        assert_eq!(ts, (0..30).collect::<Vec<_>>());
+        assert_eq!(reader.tail().unwrap(), Tail::Clean);
+        let mut next = LogWriter::begin(&reader, 2).unwrap();
+        next.append(vec![transaction(30, 10)]).unwrap();
+        assert_eq!(read_all(&store).0.len(), 31);
+    }
+}
+
+/// What is taken out of entries, or put in, breaks no chain, however often.
+#[test]
+fn rewritten_entries_still_follow_each_other() {
+    for store in stores() {
+        let mut writer = LogWriter::begin(&LogReader::new(store.clone(), 7, LogPosition::START), 1).unwrap();
+        for t in 0..40 {
+            writer.append(vec![transaction(t, 20), transaction(100 + t, 20)]).unwrap();
+            if t == 25 {
+                writer.seal();
+            }
+        }
+        let end = writer.seal();
+        writer.append(vec![transaction(40, 5)]).unwrap();
+        for len in [0_usize, 500, 1] {
+            let mut reduce = |given: &Transaction| Ok((given.t < 20 && given.t % 3 == 0).then(|| vec![9; len]));
+            rewrite(&store, 7, LogPosition::START, end.seq, &mut reduce).unwrap();
+            let mut reader = LogReader::new(store.clone(), 7, LogPosition::START);
+            let mut found = Vec::new();
+            while let Some(entry) = reader.next().unwrap() {
+                found.extend(entry.transactions);
+            }
+            assert_eq!(found.len(), 81);
+            assert_eq!(reader.position(), writer.position());
+            for Transaction { t, bytes } in found {
+                let wanted = if t < 20 && t % 3 == 0 { vec![9; len] } else { transaction(t, bytes.len()).bytes };
+                assert_eq!(bytes, wanted, "transaction {t}");
+            }
+        }
+        let error = rewrite(&store, 7, LogPosition::START, 1000, &mut |_| Ok(None)).unwrap_err();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Corrupt, "log/corrupt"));
+    }
 }

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::entry::{Entry, LogPosition, Transaction, link};
-use super::medium::{Found, Medium};
+use super::medium::Medium;
 use super::reader::LogReader;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -43,6 +43,13 @@ impl LogWriter {
         self.position
     }
 
+    /// Leaves the segment that is being written: the next entry goes to a new one, so that none is written to those before
+    /// any more. Readers who come to the end of the segment look there.
+    pub fn seal(&mut self) -> LogPosition {
+        self.position = self.medium.sealed(&self.position);
+        self.position
+    }
+
     /// Makes transactions durable as one entry.
     ///
     /// # Errors
@@ -61,9 +68,9 @@ impl LogWriter {
     fn write(&mut self, transactions: Vec<Transaction>) -> Result<()> {
         let LogPosition { seq, previous, .. } = self.position;
         let nonce = Uuid::new_v4().as_u128();
-        let entry = Entry { seq, session: self.session, nonce, previous, durable: seq, transactions };
+        let entry = Entry { seq, session: self.session, nonce, previous, durable: seq, transactions, rewritten: false };
         let frame = self.medium.frame(&self.position, &entry.encode()?)?;
-        let next = self.medium.after(&self.position, frame.len(), link(&frame));
+        let next = self.medium.after(&self.position, frame.len(), link(&frame), false);
         match self.medium.write(&self.position, frame) {
             Ok(true) => {}
             Ok(false) => self.check_own(nonce, None)?,
@@ -86,8 +93,8 @@ impl LogWriter {
             other => other,
         };
         let found = match self.medium.read(&self.position) {
-            Ok(Found::Frame(bytes, body)) => Entry::decode(bytes.get(body).unwrap_or_default()).ok(),
-            _ => None,
+            Ok(found) => found.map(|found| found.entry),
+            Err(_) => None,
         };
         match (found, failure) {
             (Some(entry), _) if entry.nonce == nonce => Ok(()),

@@ -102,6 +102,11 @@ pub trait Backend: Send + Sync + Debug {
         })
     }
 
+    /// The length of the blob under `key`; `None` where there is none. The default reads it.
+    fn size<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<u64>>> {
+        Box::pin(async move { Ok(self.get(key, None).await?.map(|bytes| bytes.len() as u64)) })
+    }
+
     /// Overwrites `bytes` at `offset` of the blob under `key`, creating and growing it as needed; durable when it
     /// returns. What was never written reads as zeros, and the blob may be longer than the last byte written. After
     /// an error or a power loss the range written may hold any mixture of old and new bytes; the rest is untouched.

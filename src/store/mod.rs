@@ -209,6 +209,23 @@ impl Store {
         self.drive(self.shared.backend.list(prefix)).await
     }
 
+    /// The length of the blob under `key`; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn size(&self, key: &str) -> Result<Option<u64>> {
+        wait(self.size_async(key))
+    }
+
+    /// [`size`](Self::size) as a future.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn size_async(&self, key: &str) -> Result<Option<u64>> {
+        check_key(key)?;
+        self.drive(self.shared.backend.size(key)).await
+    }
+
     /// Stores `new` under `key` if the blob there equals `expected` (`None`: if there is none); whether it was stored.
     ///
     /// # Errors

@@ -28,14 +28,23 @@ fn by_member(schema: &Schema) -> HashMap<AttrId, Vec<Arc<Attribute>>> {
     composites
 }
 
-/// Adds to `changes` what becomes of composite tuples, each right after the last change of a member.
-pub(super) fn follow(context: Context<'_>, schema: &Schema, changes: &mut Vec<Change>) -> Result<()> {
+/// Adds to `changes` what becomes of composite tuples, each right after the last change of a member. `broken` are those
+/// that were purged and whose members may still be there.
+pub(super) fn follow(
+    context: Context<'_>,
+    schema: &Schema,
+    changes: &mut Vec<Change>,
+    broken: &[(u64, AttrId)],
+) -> Result<()> {
     let composites = by_member(schema);
     if composites.is_empty() {
         return Ok(());
     }
     // Entity and composite attribute, and the last fact that touched the tuple or a member.
     let mut touched: BTreeMap<(u64, AttrId), (u32, Arc<Attribute>)> = BTreeMap::new();
+    for (e, a) in broken {
+        touched.extend(schema.get(*a).map(|composite| ((*e, *a), (0, Arc::clone(composite)))));
+    }
     // A retracted entity loses its tuple with all else, and members may come back after that: what becomes of the
     // tuple is what its members come to.
     changes.retain(|change| {

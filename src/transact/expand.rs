@@ -95,6 +95,10 @@ impl Expander<'_> {
                 self.out.max_named = max_named;
                 Ok(())
             }
+            // Done before: see `purge`.
+            Op::Purge { .. } | Op::PurgeAttribute { .. } | Op::PurgeEntity { .. } | Op::PurgeHistoryBefore { .. } => {
+                Ok(())
+            }
             Op::Cas { e, a, old, new } => {
                 let Some(e) = self.existing(&e)? else { return Err(self.point(&Part::Entity, self.missing(&e))) };
                 let attribute = self.attribute(a).map_err(|error| self.point(&Part::Attribute(a), error))?;
@@ -138,7 +142,7 @@ impl Expander<'_> {
                 self.out.facts.push(Fact { e, a: AttrId(0), op: n, v, what, identity: false, map: false });
                 Ok(())
             }
-            Op::Entity(_) | Op::Add { .. } | Op::Cas { .. } | Op::Call { .. } => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -350,9 +354,7 @@ impl Expander<'_> {
     }
 
     pub(super) fn unknown(&self, ident: Keyword) -> Error {
-        let hint = self.out.schema.nearest(ident).map(|k| format!("; did you mean {k}?")).unwrap_or_default();
-        let message = format!("the attribute {ident} is not defined in the schema of the database{hint}");
-        Error::new(ErrorKind::Transact, "attribute/unknown", message)
+        unknown(&self.out.schema, ident)
     }
 
     fn refuse_composite(&self, attribute: &Attribute) -> Result<()> {
@@ -400,6 +402,12 @@ impl Expander<'_> {
         };
         Ok(Value::Ref(EntityId(self.subject(&subject)?)))
     }
+}
+
+pub(super) fn unknown(schema: &Schema, ident: Keyword) -> Error {
+    let hint = schema.nearest(ident).map(|k| format!("; did you mean {k}?")).unwrap_or_default();
+    let message = format!("the attribute {ident} is not defined in the schema of the database{hint}");
+    Error::new(ErrorKind::Transact, "attribute/unknown", message)
 }
 
 fn tempid_misplaced(what: &str) -> Error {

@@ -254,6 +254,32 @@ pub enum Op {
         /// What it is called with.
         args: Vec<Value>,
     },
+    /// `[:db/purge e a v]`: the fact vanishes from the database, its history and its log.
+    Purge {
+        /// The entity, which may be one of the past.
+        e: Subject,
+        /// The attribute.
+        a: Keyword,
+        /// The value.
+        v: Given,
+    },
+    /// `[:db.purge/attribute e a]`: all values, those of the past and the components they are included.
+    PurgeAttribute {
+        /// The entity.
+        e: Subject,
+        /// The attribute.
+        a: Keyword,
+    },
+    /// `[:db.purge/entity e]`: all that is and was said of the entity, all refs to it, and its components.
+    PurgeEntity {
+        /// The entity.
+        e: Subject,
+    },
+    /// `[:db.history.purge/before date]`: all facts that had ended before the date.
+    PurgeHistoryBefore {
+        /// The date, in milliseconds since 1970-01-01T00:00Z.
+        instant: i64,
+    },
 }
 
 impl Op {

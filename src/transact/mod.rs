@@ -5,6 +5,7 @@
 //!
 //! - `read`: forms become operations.
 //! - `call`: transaction functions give operations.
+//! - `purge`: what is purged goes first; all other stages work on the database without it.
 //! - `declare`: attributes that the tx-data defines are known from the start.
 //! - `expand`: operations become facts, entity maps one for each value; `resolve`: idents and lookup refs become ids;
 //!   `check`: values become what their attribute keeps.
@@ -33,6 +34,7 @@ mod load;
 mod place;
 mod predicates;
 mod probe;
+mod purge;
 mod read;
 mod record;
 mod resolve;
@@ -51,7 +53,7 @@ pub(crate) use record::TxRecord;
 use std::sync::Arc;
 
 use crate::datom::{AttrId, Datom, EntityId, Value};
-use crate::db::{Changes, Db};
+use crate::db::{Changes, Db, Purged};
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::builtin;
@@ -71,6 +73,9 @@ pub struct TxReport {
     pub tempids: Vec<(TempId, EntityId)>,
     /// What was said of the transaction itself, its `:db/txInstant` included.
     pub tx_meta: Vec<(Keyword, Value)>,
+    /// The datoms that were purged: of each fact its assertion, and its retraction if it had ended. They are in no index,
+    /// no view and no log any more; `db_before` shows them as long as it is held.
+    pub purged: Vec<Datom>,
 }
 
 impl TxReport {
@@ -88,12 +93,14 @@ pub(crate) struct Transacted {
     pub changes: Changes,
     /// Attributes that got their numbers in it, defined or, with `:schema-flexibility :read`, only used.
     pub interned: Vec<(Keyword, AttrId)>,
+    /// What was purged before all else.
+    pub purged: Option<Purged>,
 }
 
 impl Transacted {
     /// What the log keeps.
     pub fn record(&self) -> TxRecord {
-        TxRecord::of(&self.changes, &self.interned)
+        TxRecord::of(&self.changes, &self.interned, self.purged.as_ref())
     }
 }
 
@@ -118,14 +125,18 @@ pub(crate) fn transact(db: &Db, data: TxData, now: i64) -> Result<Transacted> {
         let message = "only a database without view and filter can be transacted on";
         return Err(Error::new(ErrorKind::Argument, "transact/view", message));
     }
-    let snapshot = &**db.snapshot();
-    let t = EntityId(snapshot.basis_t.0 + 1);
+    let before = &**db.snapshot();
+    let t = EntityId(before.basis_t.0 + 1);
     if !t.is_transaction() {
         return Err(Error::new(ErrorKind::Limit, "transact/entity-id", "all ids of transactions are given out"));
     }
-    let tables = snapshot.library.tables();
+    let tables = before.library.tables();
     let TxData { ops, meta, source } = call::call(db, &tables, data)?;
-    let context = Context { snapshot, source: &source, t: t.0 };
+    let context = Context { snapshot: before, source: &source, t: t.0 };
+    let purged = purge::purge(context, &ops)?;
+    let without = purged.as_ref().map(|purged| purge::without(before, purged)).transpose()?;
+    let snapshot = without.as_ref().unwrap_or(before);
+    let context = Context { snapshot, ..context };
 
     let declared = declare::declare(context, &ops)?;
     let expanded = expand::expand(context, declared, meta, ops)?;
@@ -150,7 +161,8 @@ pub(crate) fn transact(db: &Db, data: TxData, now: i64) -> Result<Transacted> {
         sole.clear();
     }
     let mut changes = apply::apply(context, &worked, &mut facts)?;
-    composite::follow(context, &worked, &mut changes)?;
+    let broken = purged.as_ref().map_or_else(Vec::new, |purged| purge::broken_composites(&worked, purged));
+    composite::follow(context, &worked, &mut changes, &broken)?;
     claim::check(context, &worked, &claims, &changes)?;
     check::lengths(context, &worked, &facts, &changes)?;
     if !keep_history {
@@ -163,7 +175,7 @@ pub(crate) fn transact(db: &Db, data: TxData, now: i64) -> Result<Transacted> {
     let named = temps.names.into_iter().zip(allocated.ids);
     let mut tempids: Vec<_> = named.filter_map(|(name, id)| Some((name?, EntityId(id)))).collect();
     tempids.push((TempId::CurrentTx, t));
-    let conclusion = Conclusion { t, instant, max_eid: allocated.max_eid, interned, tempids, tx_meta };
+    let conclusion = Conclusion { t, instant, max_eid: allocated.max_eid, interned, tempids, tx_meta, purged };
     let made = conclude(db, context, &worked, &facts, changes, conclusion)?;
     predicates::ensure(context, &tables, &made.report.db_after, &ensures)?;
     if let Some(predicate) = snapshot.library.tx_predicate() {
@@ -181,6 +193,7 @@ struct Conclusion {
     interned: Vec<(Keyword, AttrId)>,
     tempids: Vec<(TempId, EntityId)>,
     tx_meta: Vec<(Keyword, Value)>,
+    purged: Option<Purged>,
 }
 
 /// The last stage: the schema and the database that the changes lead to, both checked.
@@ -193,7 +206,7 @@ fn conclude(
     conclusion: Conclusion,
 ) -> Result<Transacted> {
     let snapshot = context.snapshot;
-    let Conclusion { t, instant, max_eid, mut interned, tempids, tx_meta } = conclusion;
+    let Conclusion { t, instant, max_eid, mut interned, tempids, tx_meta, purged } = conclusion;
     declare::spare_system(context, facts, &changes)?;
     let mut tx_data: Vec<Datom> = changes.iter().map(|change| datom(change, t)).collect();
     let defining = declare::defining(facts, &changes);
@@ -208,14 +221,17 @@ fn conclude(
         changes.opened.extend(tuples);
         after = snapshot.apply(&changes)?;
     }
+    // What was purged is no part of the database before here, but of what may be asked of a change.
+    let context = Context { snapshot: db.snapshot(), ..context };
     declare::check(context, worked, &after, &changes.opened, &defining)?;
     if is_backfilled {
         declare::check_backfilled(context, &after, &defining)?;
         predicates::check_backfilled(&snapshot.library.tables(), &snapshot.schema, &after, &changes.opened)?;
     }
     let db_after = Db::new(Arc::new(after));
-    let report = TxReport { db_before: db.clone(), db_after, tx_data, tempids, tx_meta };
-    Ok(Transacted { report, changes, interned })
+    let gone = purged.as_ref().map(purge::datoms).unwrap_or_default();
+    let report = TxReport { db_before: db.clone(), db_after, tx_data, tempids, tx_meta, purged: gone };
+    Ok(Transacted { report, changes, interned, purged })
 }
 
 fn datom(change: &apply::Change, t: EntityId) -> Datom {

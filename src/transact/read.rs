@@ -14,7 +14,7 @@ use super::place::Place;
 pub(super) const MAX_DEPTH: usize = 128;
 
 /// The names of operations.
-const OPERATIONS: [&str; 9] = [
+const OPERATIONS: [&str; 13] = [
     ":db/add",
     ":db/retract",
     ":db/retractAttribute",
@@ -24,6 +24,10 @@ const OPERATIONS: [&str; 9] = [
     ":db/cas",
     ":db.fn/cas",
     ":db.fn/call",
+    ":db/purge",
+    ":db.purge/attribute",
+    ":db.purge/entity",
+    ":db.history.purge/before",
 ];
 
 /// What to say of a name that is no operation.
@@ -134,6 +138,13 @@ impl Reader<'_> {
                 };
                 self.call(Callee::Registered(function), arguments)
             }
+            ("db/purge", [e, a, v]) => Ok(Op::Purge { e: self.subject(e)?, a: self.attribute(a)?, v: self.value(v)? }),
+            ("db.purge/attribute", [e, a]) => Ok(Op::PurgeAttribute { e: self.subject(e)?, a: self.attribute(a)? }),
+            ("db.purge/entity", [e]) => Ok(Op::PurgeEntity { e: self.subject(e)? }),
+            ("db.history.purge/before", [date]) => match date.kind {
+                FormKind::Inst(instant) => Ok(Op::PurgeHistoryBefore { instant }),
+                _ => Err(self.wrong(date, format!("a date (#inst) was wanted, got {}", date.kind_name()))),
+            },
             (
                 "db/add"
                 | "db/retract"
@@ -143,7 +154,11 @@ impl Reader<'_> {
                 | "db.fn/retractEntity"
                 | "db/cas"
                 | "db.fn/cas"
-                | "db.fn/call",
+                | "db.fn/call"
+                | "db/purge"
+                | "db.purge/attribute"
+                | "db.purge/entity"
+                | "db.history.purge/before",
                 _,
             ) => Err(self.wrong(form, format!("{name} does not take {} arguments", arguments.len()))),
             _ => match name.as_keyword() {

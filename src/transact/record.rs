@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::datom::codec::{MAX_ROWS, decode_columns, encode_columns};
 use crate::datom::{AttrId, Columns, EntityId, Row, TX0};
-use crate::db::{Changes, Snapshot};
+use crate::db::{Changes, Purged, Snapshot};
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 
-use super::declare;
+use super::{declare, purge};
 
 /// What one transaction did. Keywords and symbols are kept as text.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +16,16 @@ pub(crate) struct TxRecord {
     head: Head,
     opened: Columns,
     closed: Columns,
+    purged: Option<Purged>,
+}
+
+/// What follows the rows in the record of a transaction that purged.
+#[derive(Serialize, Deserialize)]
+struct PurgeHead {
+    entities: Vec<u64>,
+    quiet: Vec<u32>,
+    /// Blocks of purged rows that follow.
+    blocks: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,13 +44,8 @@ struct Head {
 }
 
 impl TxRecord {
-    /// The record of `changes`, in which the attributes `interned` got their numbers.
-    pub fn of(changes: &Changes, interned: &[(Keyword, AttrId)]) -> TxRecord {
-        let columns = |rows: &[Row]| {
-            let mut columns = Columns::default();
-            rows.iter().for_each(|row| columns.push_row(row));
-            columns
-        };
+    /// The record of `changes`, in which the attributes `interned` got their numbers, after `purged` went.
+    pub fn of(changes: &Changes, interned: &[(Keyword, AttrId)], purged: Option<&Purged>) -> TxRecord {
         let blocks = |rows: &[Row]| rows.len().div_ceil(MAX_ROWS) as u32;
         let head = Head {
             t: changes.t.0 - TX0,
@@ -50,7 +55,7 @@ impl TxRecord {
             opened_blocks: blocks(&changes.opened),
             closed_blocks: blocks(&changes.closed),
         };
-        TxRecord { head, opened: columns(&changes.opened), closed: columns(&changes.closed) }
+        TxRecord { head, opened: columns(&changes.opened), closed: columns(&changes.closed), purged: purged.cloned() }
     }
 
     /// The rows that began.
@@ -63,16 +68,53 @@ impl TxRecord {
         &self.closed
     }
 
+    /// What went before all else.
+    pub fn purged(&self) -> Option<&Purged> {
+        self.purged.as_ref()
+    }
+
+    /// What is left of the record when only the rows and attributes that `keeps_row` and `keeps_name` know may stay, and
+    /// nothing of what was purged; `None` if that is all of it.
+    pub fn reduced(
+        &self,
+        mut keeps_row: impl FnMut(&Row) -> Result<bool>,
+        keeps_name: impl Fn(&str, AttrId) -> bool,
+    ) -> Result<Option<TxRecord>> {
+        let mut kept = |rows: &Columns| -> Result<Columns> {
+            let mut kept = Columns::default();
+            for i in 0..rows.len() {
+                if keeps_row(&rows.row(i))? {
+                    kept.extend(rows, i..i + 1);
+                }
+            }
+            Ok(kept)
+        };
+        let (opened, closed) = (kept(&self.opened)?, kept(&self.closed)?);
+        let mut head = self.head.clone();
+        head.interned.retain(|(ident, id)| keeps_name(ident, AttrId(*id)));
+        let is_whole = (opened.len(), closed.len()) == (self.opened.len(), self.closed.len())
+            && head.interned.len() == self.head.interned.len()
+            && self.purged.is_none();
+        head.opened_blocks = opened.len().div_ceil(MAX_ROWS) as u32;
+        head.closed_blocks = closed.len().div_ceil(MAX_ROWS) as u32;
+        Ok((!is_whole).then_some(TxRecord { head, opened, closed, purged: None }))
+    }
+
     /// The bytes that the log keeps.
     ///
     /// # Errors
     /// `Internal`, for a record that cannot be encoded.
     pub fn encode(&self) -> Result<Vec<u8>> {
-        let mut bytes = postcard::to_stdvec(&self.head).map_err(|e| {
-            Error::new(ErrorKind::Internal, "log/encode", "a transaction cannot be encoded").caused_by(e)
-        })?;
+        let failed = |e| Error::new(ErrorKind::Internal, "log/encode", "a transaction cannot be encoded").caused_by(e);
+        let mut bytes = postcard::to_stdvec(&self.head).map_err(failed)?;
         encode_blocks(&self.opened, &mut bytes);
         encode_blocks(&self.closed, &mut bytes);
+        if let Some(Purged { rows, entities, quiet }) = &self.purged {
+            let quiet = quiet.iter().map(|a| a.0).collect();
+            let head = PurgeHead { entities: entities.clone(), quiet, blocks: rows.len().div_ceil(MAX_ROWS) as u32 };
+            bytes = postcard::to_extend(&head, bytes).map_err(failed)?;
+            encode_blocks(&columns(rows), &mut bytes);
+        }
         Ok(bytes)
     }
 
@@ -85,21 +127,21 @@ impl TxRecord {
             postcard::take_from_bytes::<Head>(bytes).map_err(|e| damaged("its head cannot be decoded").caused_by(e))?;
         let opened = decode_blocks(&mut rest, head.opened_blocks)?;
         let closed = decode_blocks(&mut rest, head.closed_blocks)?;
+        let purged = if rest.is_empty() { None } else { Some(decode_purged(&mut rest)?) };
         if !rest.is_empty() {
             return Err(damaged("bytes stand after its rows"));
         }
-        Ok(TxRecord { head, opened, closed })
+        Ok(TxRecord { head, opened, closed, purged })
     }
 
-    /// What the transaction did to `before`, the snapshot that it was made on.
+    /// What the transaction did to `before`, the snapshot that it was made on, less what it purged.
     ///
     /// # Errors
     /// `Corrupt` for a record that no transaction on this snapshot made.
-    pub fn changes(&self, before: &Snapshot) -> Result<Changes> {
+    fn changes(&self, before: &Snapshot) -> Result<Changes> {
         // Ids of transactions ascend; a load that keeps ids leaves gaps where its source had them.
         let t = TX0.checked_add(self.head.t).filter(|t| *t > before.basis_t.0 && EntityId(*t).is_transaction());
         let t = t.ok_or_else(|| damaged("it does not follow the last transaction"))?;
-        let rows = |columns: &Columns| (0..columns.len()).map(|i| columns.row(i)).collect::<Vec<Row>>();
         let (opened, closed) = (rows(&self.opened), rows(&self.closed));
         let mut interned: Vec<_> =
             self.head.interned.iter().map(|(ident, id)| (Keyword::new(ident), AttrId(*id))).collect();
@@ -117,8 +159,33 @@ impl TxRecord {
     /// # Errors
     /// As [`changes`](Self::changes), and those of reading the store.
     pub fn replay(&self, before: &Snapshot) -> Result<Snapshot> {
-        before.apply(&self.changes(before)?)
+        match &self.purged {
+            None => before.apply(&self.changes(before)?),
+            Some(purged) => {
+                let without = purge::without(before, purged)?;
+                without.apply(&self.changes(&without)?)
+            }
+        }
     }
+}
+
+fn columns(rows: &[Row]) -> Columns {
+    let mut columns = Columns::default();
+    rows.iter().for_each(|row| columns.push_row(row));
+    columns
+}
+
+fn rows(columns: &Columns) -> Vec<Row> {
+    (0..columns.len()).map(|i| columns.row(i)).collect()
+}
+
+fn decode_purged(bytes: &mut &[u8]) -> Result<Purged> {
+    let (head, rest) = postcard::take_from_bytes::<PurgeHead>(bytes)
+        .map_err(|e| damaged("what it purged cannot be decoded").caused_by(e))?;
+    *bytes = rest;
+    let purged = decode_blocks(bytes, head.blocks)?;
+    let quiet = head.quiet.into_iter().map(AttrId).collect();
+    Ok(Purged { rows: rows(&purged), entities: head.entities, quiet })
 }
 
 fn encode_blocks(rows: &Columns, bytes: &mut Vec<u8>) {

@@ -161,6 +161,10 @@ fn add(sum: &mut (u64, u64), hash: u64) {
     *sum = (sum.0 + 1, sum.1.wrapping_add(hash));
 }
 
+fn subtract(sum: &mut (u64, u64), hash: u64) {
+    *sum = (sum.0 - 1, sum.1.wrapping_sub(hash));
+}
+
 /// What the transactions so far must have left, by their reports alone.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -180,7 +184,20 @@ impl Default for Model {
 impl Model {
     /// Takes in the next transaction.
     pub fn apply(&mut self, tx_data: &[Datom]) {
+        self.apply_purging(&[], tx_data);
+    }
+
+    /// Takes in the next transaction, which purged some datoms of history before all else.
+    pub fn apply_purging(&mut self, purged: &[Datom], tx_data: &[Datom]) {
         self.now.basis += 1;
+        for Datom { e, a, v, tx, added } in purged {
+            subtract(&mut self.now.events, hash(e.0, *a, v, tx.0, *added));
+            let key = (e.0, *a, v.clone());
+            if *added && self.open.get(&key) == Some(&tx.0) {
+                self.open.remove(&key);
+                subtract(&mut self.now.current, hash(e.0, *a, v, tx.0, true));
+            }
+        }
         for Datom { e, a, v, tx, added } in tx_data {
             assert_eq!(tx.0, self.now.basis, "a datom of another transaction");
             add(&mut self.now.events, hash(e.0, *a, v, tx.0, *added));
@@ -190,8 +207,7 @@ impl Model {
                 add(&mut self.now.current, hash(e.0, *a, v, tx.0, true));
             } else {
                 let began = self.open.remove(&key).expect("only what holds is retracted");
-                let (n, sum) = self.now.current;
-                self.now.current = (n - 1, sum.wrapping_sub(hash(e.0, *a, v, began, true)));
+                subtract(&mut self.now.current, hash(e.0, *a, v, began, true));
             }
         }
         self.after.push(self.now);
@@ -272,6 +288,6 @@ pub fn count(db: &Db) -> usize {
 /// One more transaction, taken in by the model.
 pub fn one_more(conn: &Connection, model: &mut Model, text: &str) -> Result<EntityId> {
     let report = conn.transact(text)?;
-    model.apply(&report.tx_data);
+    model.apply_purging(&report.purged, &report.tx_data);
     Ok(report.db_after.basis_t())
 }

@@ -41,6 +41,7 @@ enum Command {
     Migrate(commands::migrate::Args),
     Explain(commands::explain::Args),
     Stats(commands::stats::Args),
+    Gc(commands::gc::Args),
     Tour(commands::tour::Args),
     Shell(shell::Args),
 }
@@ -58,6 +59,7 @@ fn run(command: &Command, out: &mut dyn Write) -> Outcome {
         Command::Migrate(args) => commands::migrate::run(args, out),
         Command::Explain(args) => commands::explain::run(args, out),
         Command::Stats(args) => commands::stats::run(args, out),
+        Command::Gc(args) => commands::gc::run(args, out),
         Command::Tour(args) => commands::tour::run(args, out),
         Command::Shell(args) => shell::run(args, out),
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::{MemoryNodes, RandomRows, SplitMix};
-use crate::datom::{Columns, Cut, Key, Order, Row, Side};
+use crate::datom::{AttrId, Columns, Cut, Key, OPEN, Order, Row, Side, TX0, Value};
 use crate::edn::{Form, FormKind};
 use crate::error::Result;
 use crate::index::{Cursor, Direction, Edit, Edits, Index, IndexKind, NodeSink, NodeSource, Visibility};
@@ -64,6 +64,7 @@ pub fn conformance_with(kind: Arc<dyn IndexKind>, settings: &Form) {
             suite.edits_and_reads();
             let durable = suite.stored();
             suite.built(durable);
+            suite.renews(durable);
         }
     }
 }
@@ -396,6 +397,49 @@ impl Suite {
                 let _ = index.check();
             }
             nodes.damage(address, &bytes);
+        }
+    }
+
+    /// Rows that were removed and forgotten stand in no node, and what is detached is stored anew.
+    fn renews(&mut self, durable: bool) {
+        let nodes = MemoryNodes::new();
+        let until = if self.order.is_history() { TX0 + 2 } else { OPEN };
+        let row =
+            |i: u64, v: u64| Row { e: 1 + i / 3, a: AttrId(7), v: format!("{v:016x}").into(), tx: TX0 + 1, until };
+        let rows: Vec<Row> = (0..900).map(|i| row(i, self.rows.random.next_u64())).collect();
+        let all = rows.iter().map(|row| (row.clone(), Edit::Insert)).collect();
+        let mut index = self.empty(Arc::new(nodes.clone()));
+        index = self.ok("apply", index.apply(&Edits::sorted(self.order, all)));
+        if durable {
+            index = self.ok("flush", index.flush(&mut nodes.clone())).0;
+        }
+        let old: HashSet<_> = nodes.addresses().into_iter().collect();
+        let (gone, stay): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.e % 5 < 2);
+        let removals = gone.iter().map(|row| (row.clone(), Edit::Remove)).collect();
+        let removed = self.ok("apply", index.apply(&Edits::sorted(self.order, removals)));
+        let range = |row: &Row| (Cut::before(Key::of(row)), Cut::after(Key::of(row)));
+        let ranges: Vec<_> = gone.iter().map(range).collect();
+        let forgotten = self.ok("forget", removed.forget(&ranges));
+        let model: Model = stay.into_iter().map(|row| Sorted(self.order, row)).collect();
+        self.compare(&*forgotten, &model);
+        let detached = self.ok("detach", forgotten.detach(&|address| old.contains(&address)));
+        self.compare(&*detached, &model);
+        if !durable {
+            return;
+        }
+        let (flushed, root) = self.ok("flush", detached.flush(&mut nodes.clone()));
+        self.compare(&*flushed, &model);
+        let mut stored = vec![root];
+        let walked = flushed.walk(&mut |address| {
+            assert!(!old.contains(&address), "{}: {address:?} was detached", self.name);
+            stored.push(nodes.bytes(address).unwrap_or_default().to_vec());
+            Ok(true)
+        });
+        self.ok("walk", walked);
+        for row in &gone {
+            let Value::Str(text) = &row.v else { continue };
+            let stands = |bytes: &Vec<u8>| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+            assert!(!stored.iter().any(stands), "{}: {text} is not forgotten", self.name);
         }
     }
 

@@ -18,6 +18,7 @@ mod flush;
 mod leaf_builder;
 mod node;
 mod pending;
+mod renew;
 
 use std::sync::Arc;
 
@@ -57,6 +58,24 @@ impl Tree {
     ) -> Result<Tree> {
         let (root, novelty) = bulk::build(&context, rows, sink)?;
         Ok(Tree { context, root: Arc::new(root), novelty })
+    }
+
+    /// This tree with another root over the same rows.
+    fn renewed(&self, root: Arc<Branch>) -> Arc<dyn Index> {
+        let novelty = if Arc::ptr_eq(&root, &self.root) { self.novelty } else { renew::novelty(&root) };
+        Arc::new(Tree { context: self.context.clone(), root, novelty })
+    }
+
+    /// The same rows in a new tree. Buffers hold the removals of rows, too, and those of a range lie on all levels.
+    fn without_buffers(&self) -> Result<Arc<dyn Index>> {
+        let mut cursor = self.cursor(None, None, Direction::Forward)?;
+        let mut rows = std::iter::from_fn(|| cursor.next().transpose()).map(|chunk| {
+            let chunk = chunk?;
+            let mut columns = Columns::default();
+            columns.extend(&chunk.columns, chunk.rows());
+            Ok(columns)
+        });
+        Ok(Arc::new(Tree::build(self.context.clone(), &mut rows, None)?))
     }
 }
 
@@ -122,6 +141,17 @@ impl Index for Tree {
 
     fn walk(&self, visit: &mut dyn FnMut(Address) -> Result<bool>) -> Result<()> {
         flush::walk(&self.context, &self.root, visit)
+    }
+
+    fn forget(&self, ranges: &[(Cut, Cut)]) -> Result<Arc<dyn Index>> {
+        if self.context.shape.buffer > 0 {
+            return self.without_buffers();
+        }
+        Ok(self.renewed(renew::forget(&self.context, &self.root, ranges)?))
+    }
+
+    fn detach(&self, moved: &dyn Fn(Address) -> bool) -> Result<Arc<dyn Index>> {
+        Ok(self.renewed(renew::detach(&self.context, &self.root, moved)?))
     }
 
     fn check(&self) -> Result<()> {

@@ -79,6 +79,10 @@ impl Backend for MemoryBackend {
         })
     }
 
+    fn size<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<u64>>> {
+        Box::pin(async move { Ok(self.blobs.read().get(key).map(|bytes| bytes.len() as u64)) })
+    }
+
     fn sync(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async { Ok(()) })
     }

@@ -186,15 +186,22 @@ impl Loader {
         let tx_meta = tx_meta(&worked, &facts);
         let mut changes = apply::apply(context, &worked, &mut facts)?;
         self.count(&facts, &changes);
-        composite::follow(context, &worked, &mut changes)?;
+        composite::follow(context, &worked, &mut changes, &[])?;
         check::lengths(context, &worked, &facts, &changes)?;
         if !snapshot.settings.keep_history {
             changes.retain(|change| facts[change.fact as usize].op != META);
         }
         unique::check(context, &worked, &facts, &[], &changes)?;
         let (max_eid, tempids) = (self.report.ids.max_eid(), vec![(TempId::CurrentTx, t)]);
-        conclude(db, context, &worked, &facts, changes, Conclusion { t, instant, max_eid, interned, tempids, tx_meta })
-            .map(Some)
+        conclude(
+            db,
+            context,
+            &worked,
+            &facts,
+            changes,
+            Conclusion { t, instant, max_eid, interned, tempids, tx_meta, purged: None },
+        )
+        .map(Some)
     }
 
     /// The datoms with the names of their attributes, without those about the engine's own entities.

@@ -5,6 +5,7 @@ pub mod datoms;
 pub mod delete;
 pub mod explain;
 pub mod export;
+pub mod gc;
 pub mod import;
 pub mod migrate;
 pub mod pull;

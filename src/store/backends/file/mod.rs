@@ -131,6 +131,15 @@ impl Directory {
         }
     }
 
+    fn size(&self, key: &str) -> Result<Option<u64>> {
+        let path = self.path(key)?;
+        match self.fs.open(&path, false).and_then(|file| file.len()) {
+            Ok(len) => Ok(Some(len)),
+            Err(e) if is_absence(&e) => Ok(None),
+            Err(e) => Err(failed("read", &path, e)),
+        }
+    }
+
     /// The file of the note under `key`, and what its checksum is seeded with: a note that another run of the machine
     /// left does not verify, since an older one may stand where the last was lost.
     fn hint(&self, key: &str) -> Result<Option<(PathBuf, String)>> {
@@ -316,6 +325,10 @@ impl Backend for FileBackend {
 
     fn swap<'a>(&'a self, key: &'a str, expected: Option<&'a [u8]>, new: Vec<u8>) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move { self.writer()?.swap(&self.dir, key, expected, &new) })
+    }
+
+    fn size<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<u64>>> {
+        Box::pin(async move { self.dir.size(key) })
     }
 
     fn sync(&self) -> BoxFuture<'_, Result<()>> {
