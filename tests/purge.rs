@@ -181,6 +181,8 @@ fn datoms(db: &Db) -> Vec<String> {
 enum Place {
     Directory(tempfile::TempDir),
     Blobs(Blobs),
+    /// Blobs, and indexes that buffer edits.
+    Buffered(Blobs),
     Memory,
 }
 
@@ -193,6 +195,9 @@ impl Place {
             Place::Blobs(_) => Config::from_edn("{:store {:backend :blobs} :index :datahike.index/persistent-set}")
                 .unwrap()
                 .index_config(index),
+            Place::Buffered(_) => {
+                Config::from_edn("{:store {:backend :blobs} :index :datahike.index/hitchhiker-tree}").unwrap()
+            }
             Place::Memory => Config::memory("purge-test"),
         }
     }
@@ -206,14 +211,14 @@ impl Place {
                     (name, std::fs::read(&path).unwrap())
                 })
                 .collect(),
-            Place::Blobs(blobs) => blobs.all(),
+            Place::Blobs(blobs) | Place::Buffered(blobs) => blobs.all(),
             Place::Memory => Vec::new(),
         }
     }
 
     fn registry(&self) -> Registry {
         match self {
-            Place::Blobs(blobs) => Registry::with_builtins().with_backend(blobs.clone()),
+            Place::Blobs(blobs) | Place::Buffered(blobs) => Registry::with_builtins().with_backend(blobs.clone()),
             _ => Registry::with_builtins(),
         }
     }
@@ -513,6 +518,11 @@ fn nothing_of_a_purged_fact_stays_in_a_directory() {
 #[test]
 fn nothing_of_a_purged_fact_stays_in_blobs() {
     run(Place::Blobs(Blobs::default()), env_number("TREERING_SEED", 2));
+}
+
+#[test]
+fn nothing_of_a_purged_fact_stays_in_buffers() {
+    run(Place::Buffered(Blobs::default()), env_number("TREERING_SEED", 4));
 }
 
 #[test]
