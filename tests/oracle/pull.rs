@@ -9,7 +9,8 @@ use super::{Refusal, Result, Source};
 
 /// The map of an entity; nil when nothing is found.
 pub fn pull(source: &Source, pattern: &Form, e: &Value) -> Result<Value> {
-    let Ok(e) = source.entity(e) else { return Ok(Value::Nil) };
+    // What cannot name an entity has nothing to pull, not even defaults.
+    let Ok(e @ Value::Long(0..)) = source.entity(e) else { return Ok(Value::Nil) };
     let mut out: BTreeMap<Value, Value> = BTreeMap::new();
     let Some(specs) = super::ast::items(pattern) else { return super::ast::bad("pull pattern", pattern) };
     for spec in specs {
