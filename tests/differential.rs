@@ -10,6 +10,8 @@ use oracle::{engine, judge};
 /// Cases that one thread takes at a time.
 const PIECE: u64 = 50;
 
+const STACK: usize = 256 << 20;
+
 #[test]
 fn the_engine_answers_as_the_oracle_does() {
     let (seed, cases) = judge::wanted(0, 10_000);
@@ -36,7 +38,9 @@ fn the_engine_answers_as_the_oracle_does() {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut tally = judge::Tally::default();
     std::thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        // The oracle calls itself for each goal of a rule.
+        let thread = |_| std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work).expect("a thread");
+        let running: Vec<_> = (0..threads).map(thread).collect();
         for thread in running {
             let outcome: Result<_, String> = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             tally.add(&outcome.unwrap_or_else(|what| panic!("{what}")));

@@ -83,7 +83,12 @@ pub struct Solver {
     inputs: Vars,
     /// Rows that may still be looked at and environments that may still be made, so that no case runs for ever.
     pub steps: u64,
+    /// Goals that are being answered inside one another.
+    depth: usize,
 }
+
+/// Deepest nesting of goals: each is some calls on the stack.
+const MAX_DEPTH: usize = 300;
 
 impl Solver {
     /// Binds the inputs and checks that the clauses can be answered.
@@ -101,6 +106,7 @@ impl Solver {
             rules: Rules::new(),
             inputs: Vars::new(),
             steps: 2_000_000,
+            depth: 0,
         };
         let mut envs = vec![Env::default()];
         for (binding, input) in bindings.iter().zip(inputs) {
@@ -301,6 +307,10 @@ impl Solver {
         if tables.visited.insert(goal.clone()) {
             let (name, src, args) = goal;
             let rules = self.rules.get(name).cloned().unwrap_or_default();
+            self.depth += 1;
+            if self.depth > MAX_DEPTH {
+                return Err(Refusal::new("oracle/steps", "the rules are nested too deep for the oracle"));
+            }
             for rule in rules {
                 let mut env = Some(Env::default());
                 for (v, value) in rule.head.iter().zip(args) {
@@ -316,6 +326,7 @@ impl Solver {
                     }
                 }
             }
+            self.depth -= 1;
         }
         Ok(tables.answers.get(goal).cloned().unwrap_or_default())
     }
