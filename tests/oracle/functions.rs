@@ -173,6 +173,9 @@ fn get(collection: &Value, key: &Value) -> Value {
 
 /// The values of one attribute of an entity, least first; of a reverse attribute, the entities that refer to it.
 fn attribute(source: &Source, e: &Value, a: &Value) -> Result<Vec<Value>, String> {
+    if !matches!(e, Value::Long(_) | Value::Keyword(_) | Value::Tuple(_) | Value::Nil) {
+        return Err(format!("{e:?} can name no entity"));
+    }
     let Value::Keyword(a) = a else { return Err(format!("{a:?} is not an attribute")) };
     let Ok(e) = source.entity(e) else { return Ok(Vec::new()) };
     let mut found: Vec<Value> = match a.name().strip_prefix('_') {
