@@ -112,6 +112,12 @@ pub(crate) fn define(
             return Err(refuse(format!("the definition of {ident} is incomplete: {} missing", missing.join(" and "))));
         }
     }
+    let shapes = [builtin::TUPLE_TYPE, builtin::TUPLE_TYPES, builtin::TUPLE_ATTRS];
+    if shapes.iter().filter(|shape| datoms.iter().any(|(a, _)| a == *shape)).count() > 1 {
+        return Err(refuse(format!(
+            "{ident}: only one of :db/tupleAttrs, :db/tupleTypes and :db/tupleType can be said"
+        )));
+    }
     check_parts(&attribute)?;
     Ok(Some(attribute))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::datom::{AttrId, Key, OPEN, Order, Row, Value};
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::{Attribute, Schema};
+use crate::schema::{Attribute, Schema, builtin};
 
 use super::check::shorten;
 use super::fact::{Context, Fact, What};
@@ -22,8 +22,16 @@ pub(super) struct Change {
 }
 
 pub(super) fn apply(context: Context<'_>, schema: &Schema, facts: &mut [Fact]) -> Result<Vec<Change>> {
-    let mut places: Vec<(u64, AttrId, u32)> =
-        facts.iter().enumerate().map(|(i, fact)| (fact.e, fact.a, i as u32)).collect();
+    // Of several instants that are said the first fact has the last.
+    let counts = |i: usize, fact: &Fact| {
+        context.keeps(fact) && !matches!(fact.what, What::Mean) && (i == 0 || fact.a != builtin::TX_INSTANT)
+    };
+    let mut places: Vec<(u64, AttrId, u32)> = facts
+        .iter()
+        .enumerate()
+        .filter(|(i, fact)| counts(*i, fact))
+        .map(|(i, fact)| (fact.e, fact.a, i as u32))
+        .collect();
     places.sort_unstable();
     let stored = Probe::new(&**context.snapshot.index(Order::Eavt));
     let mut apply = Apply { context, stored, changes: Vec::with_capacity(facts.len()) };

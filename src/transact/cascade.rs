@@ -50,9 +50,11 @@ struct Cascade<'a> {
 impl Cascade<'_> {
     fn push(&mut self, fact: Fact) {
         let place = self.out.len();
-        self.of_entity.entry(fact.e).or_default().push(place);
-        if let (Value::Ref(target), What::Add | What::Cas(_)) = (&fact.v, &fact.what) {
-            self.to_entity.entry(target.0).or_default().push(place);
+        if self.context.keeps(&fact) {
+            self.of_entity.entry(fact.e).or_default().push(place);
+            if let (Value::Ref(target), What::Add | What::Cas(_)) = (&fact.v, &fact.what) {
+                self.to_entity.entry(target.0).or_default().push(place);
+            }
         }
         self.out.push(fact);
     }
@@ -76,14 +78,13 @@ impl Cascade<'_> {
             let schema = self.schema;
             let mut components = self.components(e, |a| schema.get(a).is_some_and(|attribute| attribute.component))?;
             components.reverse();
-            for a in self.attributes(e)? {
-                if a == builtin::TX_INSTANT {
-                    let message = format!("{e} is a transaction: its :db/txInstant cannot be retracted");
-                    let error = Error::new(ErrorKind::Transact, "transact/tx-instant", message);
-                    return Err(self.context.locate(op, error));
-                }
-                self.retract(e, a, None, op);
+            let attributes = self.attributes(e)?;
+            if e == self.context.t || attributes.contains(&builtin::TX_INSTANT) {
+                let message = format!("{e} is a transaction: its :db/txInstant cannot be retracted");
+                let error = Error::new(ErrorKind::Transact, "transact/tx-instant", message);
+                return Err(self.context.locate(op, error));
             }
+            attributes.into_iter().for_each(|a| self.retract(e, a, None, op));
             for (from, a) in self.referrers(e)? {
                 self.retract(from, a, Some(e), op);
             }

@@ -40,7 +40,7 @@ pub(super) fn follow(
     if composites.is_empty() {
         return Ok(());
     }
-    // Entity and composite attribute, and the last fact that touched the tuple or a member.
+    // Entity and composite attribute, and the last fact that changed a member.
     let mut touched: BTreeMap<(u64, AttrId), (u32, Arc<Attribute>)> = BTreeMap::new();
     for (e, a) in broken {
         touched.extend(schema.get(*a).map(|composite| ((*e, *a), (0, Arc::clone(composite)))));
@@ -50,7 +50,7 @@ pub(super) fn follow(
     changes.retain(|change| {
         let composite = schema.get(change.row.a).filter(|a| matches!(a.tuple, Some(TupleShape::Composite(_))));
         if let Some(composite) = composite {
-            touched.insert((change.row.e, composite.id), (change.fact, Arc::clone(composite)));
+            touched.insert((change.row.e, composite.id), (0, Arc::clone(composite)));
         }
         composite.is_none()
     });

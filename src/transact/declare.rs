@@ -42,7 +42,11 @@ pub(super) fn declare(context: Context<'_>, ops: &[Op]) -> Result<Declared> {
     let (mut interned, mut idents) = (Vec::new(), HashSet::new());
     for draft in drafts(&schema, ops) {
         let Some(ident) = change::ident_of(&draft.datoms) else { continue };
-        idents.insert(ident);
+        idents.extend(draft.datoms.iter().filter(|(a, _)| *a == builtin::IDENT).filter_map(|(_, v)| match v {
+            Value::Keyword(ident) => Some(*ident),
+            _ => None,
+        }));
+        // An attribute that gets another name is known by it from the next transaction on.
         if schema.attribute(ident).is_some() || draft.subject.is_some_and(|subject| is_attribute(&schema, subject)) {
             continue;
         }
@@ -62,6 +66,9 @@ fn is_attribute(schema: &Schema, subject: &Subject) -> bool {
     match subject {
         Subject::Entity(EntityRef::Id(id)) => schema.of_entity(id.0).is_some(),
         Subject::Entity(EntityRef::Ident(ident)) => schema.attribute(*ident).is_some(),
+        Subject::Entity(EntityRef::Lookup(a, Value::Keyword(ident))) => {
+            a.as_str() == "db/ident" && schema.attribute(*ident).is_some()
+        }
         _ => false,
     }
 }

@@ -119,10 +119,14 @@ impl Expander<'_> {
     fn retraction(&mut self, op: Op, n: u32) -> Result<()> {
         match op {
             Op::Retract { e, a, v } => {
-                let Some(e) = self.existing(&e)? else { return Ok(()) };
                 let known = self.known(a).map_err(|error| self.point(&Part::Attribute(a), error))?;
                 let Some(attribute) = known else { return Ok(()) };
+                let Some(e) = self.existing(&e)? else { return Ok(()) };
                 let (v, what) = match v {
+                    Some(v) if attribute.is_ref() => match self.existing(&target(&attribute, v)?)? {
+                        Some(id) => (Value::Ref(EntityId(id)), What::Retract),
+                        None => return Ok(()),
+                    },
                     Some(v) => (self.settled(&attribute, v)?, What::Retract),
                     None => (Value::Nil, What::RetractAll),
                 };
@@ -130,9 +134,9 @@ impl Expander<'_> {
                 Ok(())
             }
             Op::RetractAttribute { e, a } => {
-                let Some(e) = self.existing(&e)? else { return Ok(()) };
                 let known = self.known(a).map_err(|error| self.point(&Part::Attribute(a), error))?;
                 let Some(attribute) = known else { return Ok(()) };
+                let Some(e) = self.existing(&e)? else { return Ok(()) };
                 self.push(e, &attribute, Value::Nil, n, What::RetractAttribute);
                 Ok(())
             }
@@ -178,7 +182,10 @@ impl Expander<'_> {
             Given::Many(all) if takes_many => {
                 all.into_iter().try_for_each(|one| self.assert_one(e, &attribute, reverse, one, n, map, depth))
             }
-            Given::Value(Value::Tuple(all) | Value::Set(all)) if takes_many && !self.is_lookup(&attribute, &all) => {
+            Given::Value(Value::Tuple(ref all)) if takes_many && self.is_lookup(&attribute, all) => {
+                self.assert_one(e, &attribute, reverse, given, n, map, depth)
+            }
+            Given::Value(Value::Tuple(all) | Value::Set(all)) if takes_many => {
                 let mut values = all.iter().cloned().map(Given::Value);
                 values.try_for_each(|one| self.assert_one(e, &attribute, reverse, one, n, map, depth))
             }
@@ -254,12 +261,12 @@ impl Expander<'_> {
             Given::Value(Value::Keyword(name)) if NAMING.contains(&attribute.id) => {
                 Ok(Value::Symbol(Symbol::new(name.as_str())))
             }
-            Given::Value(value) if attribute.is_ref() => self.target(attribute, value),
+            given if attribute.is_ref() => Ok(Value::Ref(EntityId(self.subject(&target(attribute, given)?)?))),
             Given::Value(Value::Tuple(members)) if attribute.has_refs() => {
                 let shape = attribute.tuple.as_ref();
                 let member = |(i, v): (usize, &Value)| match shape.and_then(|shape| shape.member(i)) {
-                    Some(ValueType::Ref) if *v != Value::Nil => self
-                        .target(attribute, v.clone())
+                    Some(ValueType::Ref) if *v != Value::Nil => target(attribute, Given::Value(v.clone()))
+                        .and_then(|subject| Ok(Value::Ref(EntityId(self.subject(&subject)?))))
                         .map_err(|e| e.context(format_args!("member {i} of the tuple"))),
                     _ => Ok(v.clone()),
                 };
@@ -267,22 +274,20 @@ impl Expander<'_> {
                 convert(attribute, members.into())
             }
             Given::Value(value) => convert(attribute, value),
-            Given::Entity(subject) if attribute.is_ref() => Ok(Value::Ref(EntityId(self.subject(&subject)?))),
-            Given::Entity(_) | Given::Nested(_) => {
-                let message = format!("{}: an entity is a value of :db.type/ref attributes only", attribute.ident);
-                Err(Error::new(ErrorKind::Transact, "transact/schema", message))
-            }
-            Given::Many(_) => {
-                let message = format!("{}: one value was wanted, got several", attribute.ident);
-                Err(Error::new(ErrorKind::Transact, "transact/schema", message))
-            }
+            given => Err(misplaced(attribute, &given)),
         }
     }
 
     /// A value in a place where no tempid may stand.
     fn settled(&mut self, attribute: &Attribute, given: Given) -> Result<Value> {
+        if attribute.is_ref() {
+            let subject = target(attribute, given)?;
+            let id = self.existing(&subject).and_then(|id| id.ok_or_else(|| self.missing(&subject)));
+            let id = id.map_err(|error| self.point(&Part::Value(attribute.ident, None), error))?;
+            return Ok(Value::Ref(EntityId(id)));
+        }
         let value = self.value(attribute, given)?;
-        let members = if let Value::Tuple(members) = &value { &members[..] } else { std::slice::from_ref(&value) };
+        let members = if let Value::Tuple(members) = &value { &members[..] } else { &[] };
         for member in members {
             if let Value::Ref(id) = member
                 && id.0 & TEMP != 0
@@ -297,8 +302,8 @@ impl Expander<'_> {
     /// The entity of an operation that takes away; `None` where the name means nothing.
     fn existing(&mut self, subject: &Subject) -> Result<Option<u64>> {
         match subject {
-            Subject::Entity(entity) => self.lookup(entity, 0),
             Subject::Temp(TempId::CurrentTx) => Ok(Some(self.context.t)),
+            Subject::Entity(entity) => self.lookup(entity, 0),
             Subject::Temp(tempid) => Err(tempid_misplaced(&format!("the tempid {tempid}"))),
         }
     }
@@ -386,21 +391,25 @@ impl Expander<'_> {
     fn push(&mut self, e: u64, attribute: &Attribute, v: Value, n: u32, what: What) {
         self.out.facts.push(Fact { e, a: attribute.id, op: n, v, what, identity: false, map: false });
     }
+}
 
-    /// The entity that a value of a ref attribute means.
-    fn target(&mut self, attribute: &Attribute, value: Value) -> Result<Value> {
-        let subject = match value {
-            Value::Ref(id) => Subject::from(id),
-            Value::Long(n) => Subject::from(n),
-            Value::Str(text) => Subject::Temp(TempId::named(text)),
-            Value::Keyword(ident) => Subject::from(ident),
-            Value::Tuple(ref members) => match &**members {
-                [Value::Keyword(a), v] => Subject::Entity(EntityRef::Lookup(*a, v.clone())),
-                _ => return Err(mismatch(attribute, ValueType::Ref, &value)),
-            },
-            other => return Err(mismatch(attribute, ValueType::Ref, &other)),
-        };
-        Ok(Value::Ref(EntityId(self.subject(&subject)?)))
+/// The entity that is given as a value of a ref attribute.
+fn target(attribute: &Attribute, given: Given) -> Result<Subject> {
+    let value = match given {
+        Given::Value(value) => value,
+        Given::Entity(subject) => return Ok(subject),
+        given => return Err(misplaced(attribute, &given)),
+    };
+    match value {
+        Value::Ref(id) => Ok(Subject::from(id)),
+        Value::Long(n) => Ok(Subject::from(n)),
+        Value::Str(text) => Ok(Subject::Temp(TempId::named(text))),
+        Value::Keyword(ident) => Ok(Subject::from(ident)),
+        Value::Tuple(ref members) => match &**members {
+            [Value::Keyword(a), v] => Ok(Subject::Entity(EntityRef::Lookup(*a, v.clone()))),
+            _ => Err(mismatch(attribute, ValueType::Ref, &value)),
+        },
+        other => Err(mismatch(attribute, ValueType::Ref, &other)),
     }
 }
 
@@ -408,6 +417,16 @@ pub(super) fn unknown(schema: &Schema, ident: Keyword) -> Error {
     let hint = schema.nearest(ident).map(|k| format!("; did you mean {k}?")).unwrap_or_default();
     let message = format!("the attribute {ident} is not defined in the schema of the database{hint}");
     Error::new(ErrorKind::Transact, "attribute/unknown", message)
+}
+
+/// The error of what cannot be one value of the attribute.
+fn misplaced(attribute: &Attribute, given: &Given) -> Error {
+    let message = match given {
+        Given::Many(_) => format!("{}: one value was wanted, got several", attribute.ident),
+        _ if attribute.is_ref() => format!("{}: a map may not stand here, name the entity", attribute.ident),
+        _ => format!("{}: an entity is a value of :db.type/ref attributes only", attribute.ident),
+    };
+    Error::new(ErrorKind::Transact, "transact/schema", message)
 }
 
 fn tempid_misplaced(what: &str) -> Error {

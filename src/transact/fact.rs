@@ -36,7 +36,7 @@ pub(super) struct Fact {
     pub op: u32,
     pub v: Value,
     pub what: What,
-    /// The attribute is `:db.unique/identity` and the fact is asserted.
+    /// The attribute is `:db.unique/identity` and the fact is asserted or meant.
     pub identity: bool,
     /// Said by an entity map.
     pub map: bool,
@@ -52,6 +52,8 @@ impl Fact {
 #[derive(Debug)]
 pub(super) enum What {
     Add,
+    /// Says of a tempid that it means the entity which gets the ident `v`; asserts nothing.
+    Mean,
     Retract,
     /// All values of the attribute.
     RetractAll,
@@ -117,6 +119,11 @@ impl Context<'_> {
     /// As [`locate`](Self::locate), pointing at a value.
     pub fn locate_value(&self, op: u32, attribute: Keyword, v: &Value, error: Error) -> Error {
         self.locate(op, self.source.point(op, &Part::Value(attribute, Some(v)), error))
+    }
+
+    /// Whether the fact comes to anything: a database without history keeps neither instants nor `:tx-meta`.
+    pub fn keeps(&self, fact: &Fact) -> bool {
+        fact.op != META || self.snapshot.settings.keep_history
     }
 
     /// Whether the entity has no facts before the transaction.

@@ -155,7 +155,6 @@ pub(crate) fn transact(db: &Db, data: TxData, now: i64) -> Result<Transacted> {
         // It tells of facts by their places.
         sole.clear();
     }
-    let keep_history = snapshot.settings.keep_history;
     if cascade::is_needed(&facts) {
         facts = cascade::cascade(context, &worked, facts)?;
         sole.clear();
@@ -165,10 +164,6 @@ pub(crate) fn transact(db: &Db, data: TxData, now: i64) -> Result<Transacted> {
     composite::follow(context, &worked, &mut changes, &broken)?;
     claim::check(context, &worked, &claims, &changes)?;
     check::lengths(context, &worked, &facts, &changes)?;
-    if !keep_history {
-        // A database without history keeps no transactions either.
-        changes.retain(|change| facts[change.fact as usize].op != META);
-    }
     predicates::check_composites(context, &worked, &tables, &facts, &changes)?;
     unique::check(context, &worked, &facts, &sole, &changes)?;
 

@@ -26,7 +26,6 @@ impl Expander<'_> {
         match subject {
             Subject::Temp(TempId::CurrentTx) => Ok(self.context.t),
             Subject::Temp(tempid) => Ok(self.out.temps.named(tempid)),
-            Subject::Entity(EntityRef::Ident(ident)) if ident.as_str() == "db/current-tx" => Ok(self.context.t),
             Subject::Entity(entity) => match (self.lookup(entity, 0)?, entity) {
                 (Some(id), _) => Ok(id),
                 (None, EntityRef::Ident(ident)) if self.idents.contains(ident) => Ok(self.new_ident(*ident)),
@@ -42,7 +41,7 @@ impl Expander<'_> {
         }
         let e = self.out.temps.anonymous();
         let v = Value::Keyword(ident);
-        let fact = Fact { e, a: builtin::IDENT, op: self.op, v, what: What::Add, identity: true, map: true };
+        let fact = Fact { e, a: builtin::IDENT, op: self.op, v, what: What::Mean, identity: true, map: true };
         self.out.facts.push(fact);
         self.named_by_ident.insert(ident, e);
         e
@@ -58,6 +57,7 @@ impl Expander<'_> {
                 }
                 return Ok(Some(id.0));
             }
+            EntityRef::Ident(ident) if ident.as_str() == "db/current-tx" => return Ok(Some(self.context.t)),
             EntityRef::Ident(ident) => (builtin::IDENT, Value::Keyword(*ident)),
             EntityRef::Lookup(ident, value) => {
                 let Some(attribute) = self.out.schema.attribute(*ident) else { return Err(self.unknown(*ident)) };

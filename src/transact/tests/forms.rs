@@ -1,7 +1,7 @@
 //! Each form of tx-data and what it does.
 
 use super::super::{EntityMap, Op, Subject, TempId, with};
-use super::{FIRST, after, did, does, facts, people, run};
+use super::{FIRST, after, did, does, facts, fails, people, run};
 use crate::datom::{EntityId, TX0, Value};
 use crate::db::testing::empty_db;
 use crate::edn::{self, Keyword};
@@ -69,6 +69,52 @@ fn idents_are_used_where_they_are_given() {
     assert_eq!(facts(&after(&db, both)), expected);
 }
 
+/// The name of an ident asserts nothing by itself, wherever it stands.
+#[test]
+fn an_ident_is_where_the_tx_data_leaves_it() {
+    let db = people();
+    let moved = "[{:db/id 30 :db/ident :k1} [:db/add 30 :db/ident :k2] [:db/add 31 :boss :k1] [:db/add 32 :boss :k2]]";
+    assert_eq!(facts(&after(&db, moved)), ["30 :db/ident :k2", "31 :boss #30", "32 :boss #30"]);
+    assert_eq!(
+        does(&db, "[[:db/add 31 :boss :k1] [:db/add 31 :age 1] {:db/id 30 :db/ident :k1}]"),
+        ["+ 31 :boss #30", "+ 31 :age 1", "+ 30 :db/ident :k1"]
+    );
+    fails(&db, "[{:db/id 30 :db/ident :k1} [:db/cas 31 :boss nil :k1]]", "entity-id/missing");
+}
+
+#[test]
+fn what_is_taken_back_may_name_nobody() {
+    let db = after(&people(), "[{:db/id 20 :boss 21 :friend [21]}]");
+    for nothing in [
+        "[[:db/retract 20 :boss [:email \"nobody\"]]]",
+        "[[:db/retract 20 :friend :nobody]]",
+        "[[:db/retract [:email \"nobody\"] :boss]]",
+        "[[:db/retract 20 :boss :k1] {:db/id 40 :db/ident :k1} [:db/retractEntity 40]]",
+    ] {
+        assert_eq!(does(&db, nothing), [""; 0], "{nothing}");
+    }
+    fails(&db, "[[:db/retract [:email \"nobody\"] :boos]]", "attribute/unknown");
+    fails(&db, "[[:db/retractAttribute :nobody :boos]]", "attribute/unknown");
+    fails(&db, "[[:db/retract 20 :boss \"x\"]]", "transact/syntax");
+}
+
+#[test]
+fn what_is_longer_than_the_limit_can_be_found_and_taken_back() {
+    let db = after(&people(), "[{:db/id 20 :login \"abcd\" :name \"abcd\"}]");
+    let db = after(&db, "[{:db/ident :login :db/maxLength 2} {:db/ident :name :db/maxLength 2}]");
+    assert_eq!(does(&db, "[[:db/add [:login \"abcd\"] :age 1]]"), ["+ 20 :age 1"]);
+    assert_eq!(does(&db, "[[:db/retract 20 :login \"abcd\"]]"), ["- 20 :login \"abcd\""]);
+    assert_eq!(does(&db, "[[:db/cas 20 :name \"abcd\" \"x\"]]").len(), 2);
+    fails(&db, "[[:db/cas 20 :name \"abcd\" \"xyz\"]]", "transact/max-length");
+}
+
+#[test]
+fn a_set_is_no_lookup_ref() {
+    let db = after(&people(), "[{:db/id 20 :email \"a\" :db/ident :alice}]");
+    assert_eq!(does(&db, "[{:db/id 30 :friend #{:email :alice}}]"), ["+ 30 :friend #20", "+ 30 :friend #2"]);
+    assert_eq!(does(&db, "[{:db/id 30 :friend [:email \"a\"]}]"), ["+ 30 :friend #20"]);
+}
+
 #[test]
 fn a_string_is_a_tempid_where_a_ref_is_wanted() {
     let db = people();
@@ -87,6 +133,14 @@ fn metadata_is_said_of_the_transaction() {
     assert_eq!(dated.changes.instant, 1_893_456_000_000);
     let dated = run(&db, r#"[[:db/add "datomic.tx" :db/txInstant #inst "2030-01-01"]]"#).unwrap();
     assert_eq!((dated.changes.instant, dated.report.tx_data.len()), (1_893_456_000_000, 1));
+    let twice = run(
+        &db,
+        r#"[{:db/id 20 :age 1} [:db/add "datomic.tx" :db/txInstant #inst "2030-01-01"]
+            [:db/add "datomic.tx" :db/txInstant #inst "2031-01-01"]]"#,
+    )
+    .unwrap();
+    assert_eq!((twice.changes.instant, twice.report.tx_data.len()), (1_924_992_000_000, 2));
+    assert_eq!(twice.report.tx_data[0].v, Value::Instant(1_924_992_000_000));
 }
 
 #[test]
@@ -95,6 +149,14 @@ fn without_history_nothing_is_said_of_transactions() {
     let made = run(&db, r#"{:tx-data [{:name "A"}] :tx-meta {:note "why"}}"#).unwrap();
     assert_eq!(made.report.tx_data.len(), 1);
     assert_eq!(made.report.db_after.snapshot().last_instant, 1001);
+    // What operations say of the transaction is written, whatever `:tx-meta` says.
+    let t = TX0 + 2;
+    let both = "{:tx-data [[:db/add :db/current-tx :age 8]] :tx-meta {:age 8}}";
+    assert_eq!(does(&db, both), [format!("+ {t} :age 8")]);
+    let unsaid = "{:tx-data [[:db/retractEntity 20]] :tx-meta {:_part 20}}";
+    assert_eq!(does(&db, unsaid), [""; 0]);
+    let named = "{:tx-data [{:db/id 30 :db/ident :k}] :tx-meta {:boss :k}}";
+    assert_eq!(does(&db, named), ["+ 30 :db/ident :k"]);
 }
 
 #[test]

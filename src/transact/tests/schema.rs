@@ -20,6 +20,8 @@ fn definitions_must_be_whole_and_make_sense() {
         "[{:db/ident :x :db/valueType :db.type/long :db/cardinality :db.cardinality/one :db/maxLength -1}]",
         "[{:db/ident :x :db/valueType :db.type/tuple :db/cardinality :db.cardinality/one}]",
         "[{:db/ident :x :db/valueType :db.type/tuple :db/tupleTypes [] :db/cardinality :db.cardinality/one}]",
+        "[{:db/ident :x :db/valueType :db.type/tuple :db/tupleAttrs [:y] :db/tupleType :db.type/long
+           :db/cardinality :db.cardinality/one}]",
         "[{:db/ident :x :db/valueType :db.type/tuple :db/tupleAttrs [1] :db/cardinality :db.cardinality/one}]",
         "[{:db/ident :x/_y :db/valueType :db.type/long :db/cardinality :db.cardinality/one}]",
         "[{:db/id 5 :db/ident :x :db/valueType :db.type/long :db/cardinality :db.cardinality/one}
@@ -47,6 +49,8 @@ fn what_may_change() {
         "[{:db/ident :code :db/unique :db.unique/value}]",
         "[[:db/retractEntity :age]]",
         "[{:db/id :age :db/ident :years}]",
+        "[{:db/id :age :db/ident :years :db/valueType :db.type/string :db/cardinality :db.cardinality/many}]",
+        "[{:db/id 4 :db/ident :years :db/valueType :db.type/string :db/cardinality :db.cardinality/many}]",
     ] {
         after(&db, fine);
     }
