@@ -1,0 +1,461 @@
+//! Transactions by chance, most of them near what the database holds.
+
+use treering::edn::{Form, Keyword, read};
+use treering::{TX0, Value};
+
+use super::base::{Attribute, Base, Tuple, kw};
+use super::run::transact;
+use crate::support::Chance;
+
+/// A database and the transactions on it.
+#[derive(Debug, Clone)]
+pub struct Sequence {
+    pub keep_history: bool,
+    pub write: bool,
+    pub index: Option<Keyword>,
+    pub transactions: Vec<Form>,
+}
+
+const NAMES: [&str; 8] = ["a", "b", "c/d", "c/e", "f", "g", "h", "i"];
+const TYPES: [&str; 13] = [
+    "string", "string", "long", "long", "ref", "ref", "ref", "keyword", "double", "bigint", "bigdec", "tuple", "number",
+];
+const RARE: [&str; 9] =
+    ["float", "boolean", "symbol", "instant", "uuid", "uri", "bytes", "float-array", "double-array"];
+
+pub struct Generator<'a> {
+    chance: Chance,
+    base: &'a Base,
+}
+
+pub fn sequence(seed: u64, indexes: &[Keyword]) -> Sequence {
+    let mut chance = Chance(seed);
+    let keep_history = chance.below(4) > 0;
+    let write = chance.below(3) > 0;
+    let index = if chance.below(2) == 0 { None } else { indexes.get(chance.below(indexes.len().max(1))).copied() };
+    let mut base = Base::new(keep_history, write);
+    let mut transactions = Vec::new();
+    for n in 0..2 + chance.below(5) {
+        let mut generator = Generator { chance: Chance(chance.next()), base: &base };
+        let text = if n == 0 { generator.definitions() } else { generator.transaction() };
+        // What EDN itself refuses, as a key that comes twice, is not for the transactor.
+        let Ok(form) = read(&text) else { continue };
+        if let Ok(report) = transact(&base, &form) {
+            let instant = report.instant.unwrap_or(base.instant.max(0) + 1);
+            base = report.after_at(instant);
+        }
+        transactions.push(form);
+    }
+    Sequence { keep_history, write, index, transactions }
+}
+
+fn pick<T: Copy>(chance: &mut Chance, from: &[T]) -> T {
+    from[chance.below(from.len())]
+}
+
+impl Generator<'_> {
+    fn is(&mut self, one_in: usize) -> bool {
+        self.chance.below(one_in) == 0
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        pick(&mut self.chance, from)
+    }
+
+    fn several(&mut self, most: usize, mut one: impl FnMut(&mut Self) -> String) -> String {
+        let n = self.chance.below(most + 1);
+        (0..n).map(|_| one(self)).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Items one by one; most often those are left out with which the transaction would be refused.
+    fn items(&mut self, n: usize, mut item: impl FnMut(&mut Self, usize) -> String) -> String {
+        let is_careful = !self.is(4);
+        let mut items = String::new();
+        for i in 0..n {
+            let more = format!("{items} {}", item(self, i));
+            let is_made = || read(&format!("[{more}]")).is_ok_and(|form| transact(self.base, &form).is_ok());
+            if !is_careful || is_made() {
+                items = more;
+            }
+        }
+        format!("[{}]", items.trim_start())
+    }
+
+    fn definitions(&mut self) -> String {
+        self.items(NAMES.len() + 2, |g, i| match NAMES.get(i) {
+            Some(name) if !g.is(8) => g.definition(name),
+            Some(_) => "nil".to_owned(),
+            None => format!("{{:db/id {} :db/ident {}}}", 30 + g.chance.below(3), g.ident()),
+        })
+    }
+
+    fn value_type(&mut self) -> &'static str {
+        if self.is(6) { self.pick(&RARE) } else { self.pick(&TYPES) }
+    }
+
+    fn definition(&mut self, name: &str) -> String {
+        let value_type = self.value_type();
+        let mut parts = vec![format!(":db/ident :{name}")];
+        let untyped = !self.base.write && self.is(4);
+        if !untyped && !self.is(60) {
+            parts.push(format!(":db/valueType :db.type/{value_type}"));
+        }
+        let composite = value_type == "tuple" && self.is(2);
+        let many = !composite && self.is(3);
+        if !self.is(60) {
+            parts.push(format!(":db/cardinality :db.cardinality/{}", if many { "many" } else { "one" }));
+        }
+        if value_type == "tuple" && !self.is(30) {
+            let members = [":a", ":b", ":c/d", ":f"];
+            parts.push(match self.chance.below(2) {
+                _ if composite => format!(":db/tupleAttrs [{} {}]", self.pick(&members), self.pick(&members)),
+                0 => ":db/tupleTypes [:db.type/long :db.type/string]".to_owned(),
+                _ => format!(":db/tupleType :db.type/{}", self.pick(&["long", "keyword", "double"])),
+            });
+        }
+        if self.is(3) {
+            parts.push(format!(":db/unique :db.unique/{}", self.pick(&["identity", "identity", "value"])));
+        }
+        if (value_type == "ref" && self.is(2)) || self.is(80) {
+            parts.push(format!(":db/isComponent {}", self.is(4) == self.is(4)));
+        }
+        if self.is(4) {
+            parts.push(format!(":db/index {}", !self.is(5)));
+        }
+        if self.is(6) {
+            parts.push(":db/noHistory true".to_owned());
+        }
+        if self.is(8) {
+            parts.push(format!(":db/maxLength {}", self.chance.below(4)));
+        }
+        if self.is(10) {
+            parts.push(":db/doc \"d\"".to_owned());
+        }
+        if self.is(12) {
+            parts.push(format!(":db/id {}", self.entity()));
+        }
+        format!("{{{}}}", parts.join(" "))
+    }
+
+    fn transaction(&mut self) -> String {
+        let n = 1 + self.chance.below(6);
+        let items = self.items(n, |g, _| g.item());
+        if !self.is(8) {
+            return items;
+        }
+        let meta = match self.chance.below(6) {
+            0 => ":db/txInstant #inst \"2100-01-01\"".to_owned(),
+            1 => ":db/id 5".to_owned(),
+            _ => self.entries(2),
+        };
+        if self.is(15) {
+            format!("{{:tx-data {items} :other 1}}")
+        } else {
+            format!("{{:tx-data {items} :tx-meta {{{meta}}}}}")
+        }
+    }
+
+    fn item(&mut self) -> String {
+        if self.is(150) {
+            let wrong = [
+                "5",
+                "[]",
+                "[:db/add 1 :a]",
+                "[:db/unknown 1]",
+                "[:db/add 1 \"a\" 5]",
+                "{\"a\" 1}",
+                "[:db/cas 1 :a 1]",
+            ];
+            return self.pick(&wrong).to_owned();
+        }
+        match self.chance.below(39) {
+            0 => "nil".to_owned(),
+            1 => self.schema_change(),
+            2 => self.schema_change(),
+            3..=17 => self.map(2),
+            18..=25 => self.add(),
+            26 | 27 => {
+                let (e, a) = (self.held_entity(), self.attribute());
+                format!("[:db/retract {e} :{a}]")
+            }
+            28..=30 => self.retract(),
+            31 => format!("[:db/retractAttribute {} :{}]", self.held_entity(), self.attribute()),
+            32 | 33 => format!("[:{}/retractEntity {}]", self.pick(&["db", "db.fn"]), self.held_entity()),
+            34..=36 => self.cas(),
+            37 => {
+                let at = self.pick(&["2100-01-01", "2101-01-01", "1960-01-01"]);
+                let e = if self.is(4) { self.entity() } else { ":db/current-tx".to_owned() };
+                format!("[:db/add {e} :db/txInstant #inst \"{at}\"]")
+            }
+            _ => format!("{{:db/id {} :db/ident {}}}", self.entity(), self.ident()),
+        }
+    }
+
+    fn schema_change(&mut self) -> String {
+        let name = self.pick(&NAMES);
+        let change = match self.chance.below(14) {
+            0 => return self.definition(name),
+            1 => {
+                return format!(
+                    "[:db/retract :{name} :db/{}]",
+                    self.pick(&["unique", "index", "valueType", "noHistory", "isComponent", "maxLength"])
+                );
+            }
+            2 => return format!("[:db/retractEntity :{name}]"),
+            3 => return format!("[:db/add :{name} :db/ident :{}]", self.pick(&NAMES)),
+            4 => return format!("{{:db/id :{name} :db/ident :{}}}", self.pick(&["j", "k", "db.x/y", "_l"])),
+            5 | 6 => ":db/cardinality :db.cardinality/many",
+            7 => ":db/cardinality :db.cardinality/one",
+            8 => ":db/unique :db.unique/identity",
+            9 => ":db/unique :db.unique/value",
+            10 => ":db/index true",
+            11 => ":db/noHistory true",
+            12 => ":db/isComponent true",
+            _ => ":db/valueType :db.type/string",
+        };
+        if self.is(2) { format!("{{:db/ident :{name} {change}}}") } else { format!("[:db/add :{name} {change}]") }
+    }
+
+    /// An attribute, most often one that is defined.
+    fn attribute(&mut self) -> String {
+        if self.is(60) { "unknown".to_owned() } else { self.pick(&NAMES).to_owned() }
+    }
+
+    fn known(&self, a: &str) -> Attribute {
+        self.base.schema.get(&kw(a)).cloned().unwrap_or_default()
+    }
+
+    fn ident(&mut self) -> &'static str {
+        self.pick(&[":k1", ":k2", ":k3"])
+    }
+
+    fn tempid(&mut self) -> &'static str {
+        self.pick(&["\"x\"", "\"x\"", "\"y\"", "-1", "-1", "-2", "\"t\"", "0"])
+    }
+
+    fn lookup(&mut self) -> Option<String> {
+        let uniques: Vec<Keyword> =
+            self.base.schema.iter().filter(|(_, a)| a.unique.is_some()).map(|(name, _)| *name).collect();
+        let a = *uniques.get(self.chance.below(uniques.len().max(1)))?;
+        let held: Vec<Value> = self.base.facts().into_iter().filter(|f| f.1 == a).map(|f| f.2).collect();
+        if held.is_empty() || self.is(6) {
+            return Some(format!(
+                "[{a} {}]",
+                if self.known(a.as_str()).is_ref() { "3".to_owned() } else { self.plain(a.as_str()) }
+            ));
+        }
+        let v = &held[self.chance.below(held.len())];
+        let inner = if matches!(v, Value::Ref(_)) && self.is(3) { self.held_lookup() } else { None };
+        Some(format!("[{a} {}]", inner.or(written(v))?))
+    }
+
+    /// A lookup ref in a lookup ref.
+    fn held_lookup(&mut self) -> Option<String> {
+        let named: Vec<_> = self.base.facts().into_iter().filter(|f| f.1 == kw("db/ident")).collect();
+        let (_, a, v) = named.get(self.chance.below(named.len().max(1)))?;
+        Some(format!("[{a} {}]", written(v)?))
+    }
+
+    fn held_id(&mut self) -> Option<u64> {
+        let ids: Vec<u64> = self.base.facts().iter().map(|f| f.0).filter(|e| *e < TX0).collect();
+        ids.get(self.chance.below(ids.len().max(1))).copied()
+    }
+
+    /// An entity without tempids.
+    fn held_entity(&mut self) -> String {
+        match self.chance.below(24) {
+            0..=2 => (30 + self.chance.below(3)).to_string(),
+            3 | 4 => self.ident().to_owned(),
+            5..=7 => self.lookup().unwrap_or("31".to_owned()),
+            8 => self.entity(),
+            9 => ":db/current-tx".to_owned(),
+            _ => self.held_id().unwrap_or(32).to_string(),
+        }
+    }
+
+    fn entity(&mut self) -> String {
+        match self.chance.below(60) {
+            0..=11 => self.held_id().unwrap_or(31).to_string(),
+            12..=19 => (30 + self.chance.below(3)).to_string(),
+            20..=41 => self.tempid().to_owned(),
+            42..=45 => self.ident().to_owned(),
+            46..=53 => self.lookup().unwrap_or("32".to_owned()),
+            54 | 55 => {
+                self.pick(&[":db/current-tx", "\"datomic.tx\"", "\"datahike.tx\"", "\":db/current-tx\""]).to_owned()
+            }
+            56 => (TX0 + 1).to_string(),
+            57 => self
+                .pick(&[
+                    "536870912",
+                    "99999999999",
+                    "536875000",
+                    "1.5",
+                    "[:a]",
+                    "[:nothing 1]",
+                    "nil",
+                    "40",
+                    "[:db/doc 1]",
+                ])
+                .to_owned(),
+            58 => format!(":{}", self.attribute()),
+            _ => self.held_id().unwrap_or(31).to_string(),
+        }
+    }
+
+    fn of_type(&mut self, value_type: &str) -> String {
+        let from: &[&str] = match value_type {
+            "string" => &["\"x\"", "\"y\"", "\"zz\"", "\"x\"", "\"\""],
+            "long" => &["0", "1", "2", "-1", "1", "3N"],
+            "double" => &["0.5", "1", "2.0", "-0.0", "1.0"],
+            "float" => &["0.5", "1", "2.0", "0.1"],
+            "bigint" => &["1N", "1", "2N", "99999999999999999999"],
+            "bigdec" => &["1M", "1.0M", "1", "2.5M"],
+            "keyword" => &[":x", ":y", ":a", ":k1"],
+            "boolean" => &["true", "false"],
+            "symbol" => &["s", "t"],
+            "instant" => &["#inst \"2020-01-01\"", "#inst \"2021-01-01\""],
+            "uuid" => {
+                &["#uuid \"00000000-0000-0000-0000-000000000001\"", "#uuid \"f0000000-0000-0000-0000-000000000001\""]
+            }
+            "uri" => &["#uri \"x:1\"", "#uri \"x:22\""],
+            "bytes" => &["#bytes \"00ff\"", "#bytes \"01\"", "#bytes \"\""],
+            "float-array" | "double-array" => &["[1 2.5]", "[0.5]", "[]", "[1 2 3]"],
+            "number" => &["1", "1.0", "1N", "1M", "2"],
+            _ => &["1", "\"x\"", ":k1", "[1 2]", "[:x nil]", "2"],
+        };
+        self.pick(from).to_owned()
+    }
+
+    /// A value of an attribute that is no ref.
+    fn plain(&mut self, a: &str) -> String {
+        if self.is(40) {
+            return self.pick(&["nil", "{:a 1}", "#{}", "[]", "1.5", "\"four\"", "s", "true", "\"x\""]).to_owned();
+        }
+        match self.known(a).tuple {
+            Some(Tuple::Types(types)) => {
+                let members: Vec<_> =
+                    types.iter().map(|t| if self.is(6) { "nil".to_owned() } else { self.of_type(t) }).collect();
+                format!("[{}]", members.join(" "))
+            }
+            Some(Tuple::Type(one)) => {
+                let most = if self.is(20) { 9 } else { 3 };
+                let n = 1 + self.chance.below(most);
+                let members: Vec<_> =
+                    (0..n).map(|_| if self.is(12) { "nil".to_owned() } else { self.of_type(&one) }).collect();
+                format!("[{}]", members.join(" "))
+            }
+            Some(Tuple::Composite(names)) => {
+                let members: Vec<_> = names.iter().map(|a| self.plain_member(*a)).collect();
+                format!("[{}]", members.join(" "))
+            }
+            None => self.of_type(&self.known(a).value_type.unwrap_or_default()),
+        }
+    }
+
+    fn plain_member(&mut self, a: Keyword) -> String {
+        let of = self.known(a.as_str());
+        if self.is(3) { "nil".to_owned() } else { self.of_type(&of.value_type.unwrap_or_default()) }
+    }
+
+    fn value(&mut self, a: &str, depth: usize) -> String {
+        if !self.known(a).is_ref() {
+            return self.plain(a);
+        }
+        if depth > 0 && self.is(3) {
+            return self.map(depth - 1);
+        }
+        self.entity()
+    }
+
+    /// A value that the entity has, if it can be told.
+    fn held(&mut self) -> Option<(u64, Keyword, String)> {
+        let facts: Vec<_> = self.base.facts().into_iter().collect();
+        let (e, a, v) = facts.get(self.chance.below(facts.len().max(1)))?;
+        Some((*e, *a, written(v)?))
+    }
+
+    fn add(&mut self) -> String {
+        let a = self.attribute();
+        let name = if self.is(40) { format!("_{a}") } else { a.clone() };
+        let depth = usize::from(self.is(30));
+        format!("[:db/add {} :{name} {}]", self.entity(), self.value(&a, depth))
+    }
+
+    fn retract(&mut self) -> String {
+        match self.held() {
+            Some((e, a, v)) if !self.is(3) && (e < TX0 || self.is(8)) => format!("[:db/retract {e} {a} {v}]"),
+            _ => {
+                let a = self.attribute();
+                let v = if self.known(&a).is_ref() { self.held_entity() } else { self.plain(&a) };
+                format!("[:db/retract {} :{a} {v}]", self.held_entity())
+            }
+        }
+    }
+
+    fn cas(&mut self) -> String {
+        let (e, a, old) = match self.held() {
+            Some((e, a, v)) if !self.is(3) && e < TX0 => (e.to_string(), a.as_str().to_owned(), v),
+            _ => (self.held_entity(), self.attribute(), "nil".to_owned()),
+        };
+        let old = if self.is(6) { "nil".to_owned() } else { old };
+        let new = match self.known(&a).is_ref() {
+            true => self.held_entity(),
+            false => self.plain(&a),
+        };
+        format!("[:{}/cas {e} :{a} {old} {new}]", self.pick(&["db", "db.fn"]))
+    }
+
+    fn entries(&mut self, depth: usize) -> String {
+        let mut names: Vec<&str> = NAMES.to_vec();
+        let mut entries = Vec::new();
+        for _ in 0..self.chance.below(4) + usize::from(depth > 1) {
+            let a = names.swap_remove(self.chance.below(names.len()));
+            let of = self.known(a);
+            if of.members().is_some() && !self.is(20) {
+                continue;
+            }
+            let reverse = if of.is_ref() { self.is(6) } else { self.is(200) };
+            let one = if reverse && depth > 0 && self.is(3) {
+                self.map(depth - 1)
+            } else if reverse {
+                self.entity()
+            } else {
+                self.value(a, depth)
+            };
+            let v = if (of.many || reverse) && !self.is(3) || self.is(60) {
+                let more = self.several(2, |g| if reverse { g.entity() } else { g.value(a, depth) });
+                if self.is(6) { format!("#{{{one} {more}}}") } else { format!("[{one} {more}]") }
+            } else {
+                one
+            };
+            let name = match (reverse, a.split_once('/')) {
+                (false, _) => a.to_owned(),
+                (true, None) => format!("_{a}"),
+                (true, Some((ns, name))) => format!("{ns}/_{name}"),
+            };
+            entries.push(format!(":{name} {v}"));
+        }
+        if self.is(12) {
+            entries.push(format!(":db/ident {}", self.ident()));
+        }
+        entries.join(" ")
+    }
+
+    fn map(&mut self, depth: usize) -> String {
+        let id = if self.is(2) { format!(":db/id {} ", self.entity()) } else { String::new() };
+        format!("{{{id}{}}}", self.entries(depth))
+    }
+}
+
+/// A stored value as it can be written, if it can.
+fn written(v: &Value) -> Option<String> {
+    Some(match v {
+        Value::Float(x) => format!("{x:?}"),
+        Value::Ref(e) => e.0.to_string(),
+        Value::Tuple(members) => {
+            let members: Option<Vec<_>> = members.iter().map(written).collect();
+            format!("[{}]", members?.join(" "))
+        }
+        v => v.to_form().to_string(),
+    })
+}

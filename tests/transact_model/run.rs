@@ -1,0 +1,378 @@
+//! A transaction, stage by stage.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use treering::edn::{Form, Keyword};
+use treering::{TX0, TempId, Value};
+
+use super::base::{Attribute, Base, Facts, Refused, Row, Schema, as_ref, is_built_in, kw};
+use super::change::{check_change, derive};
+use super::expand::{Expanded, Name, Term, Val, What, expand};
+use super::read::read;
+use super::values;
+
+type Datom = (u64, Keyword, Value, bool);
+
+#[derive(Debug)]
+pub struct Report {
+    pub after: Base,
+    /// Each datom with the place that the tx-data gives it; those of one place are in no order.
+    pub datoms: BTreeMap<Datom, usize>,
+    pub tempids: Vec<(TempId, u64)>,
+    /// What the tx-data says of the instant; the clock tells it otherwise.
+    pub instant: Option<i64>,
+}
+
+impl Report {
+    /// The database after the transaction, which happened at the instant.
+    pub fn after_at(&self, instant: i64) -> Base {
+        let mut after = self.after.clone();
+        after.instant = instant;
+        if after.keep_history {
+            let v = Value::Instant(instant);
+            after.rows.push(Row { e: after.basis, a: kw("db/txInstant"), v, tx: after.basis, until: None });
+        }
+        after
+    }
+}
+
+pub fn transact(base: &Base, data: &Form) -> Result<Report, Refused> {
+    let syntax = "transact/syntax";
+    let (items, meta): (&[Form], &[(Form, Form)]) = match (data.items(), data.pairs()) {
+        (Some(items), _) => (items, &[]),
+        (None, Some(pairs)) => {
+            let known = |k: &Form| ["tx-data", "tx-meta"].iter().any(|name| k.as_keyword() == Some(kw(name)));
+            if !pairs.iter().all(|(k, _)| known(k)) {
+                return Err(syntax);
+            }
+            let meta = match data.get(kw("tx-meta")) {
+                None => &[][..],
+                Some(form) if form.is_nil() => &[][..],
+                Some(form) => form.pairs().ok_or(syntax)?,
+            };
+            if meta.iter().any(|(k, _)| k.as_keyword().is_none_or(|k| k.as_str() == "db/id")) {
+                return Err(syntax);
+            }
+            (data.get(kw("tx-data")).and_then(Form::items).ok_or(syntax)?, meta)
+        }
+        _ => return Err(syntax),
+    };
+    let ops = items.iter().filter_map(|form| read(form).transpose()).collect::<Result<Vec<_>, _>>()?;
+    let t = base.basis + 1;
+    let expanded = expand(base, t, meta, &ops)?;
+    let groups = unify(base, &expanded)?;
+    let (ids, max_eid) = allocate(base, &expanded, &groups);
+    let instant = instant(base, &expanded, &ids, t)?;
+    let mut live = Live::new(base);
+    live.apply(base.keep_history, &expanded, &ids, t)?;
+    follow(&expanded.schema, &base.facts(), &mut live);
+    let facts = live.facts;
+    let too_long = |f: &&(u64, Keyword, Value)| expanded.schema.get(&f.1).is_some_and(|a| values::is_too_long(a, &f.2));
+    if facts.difference(&base.facts()).any(|f| too_long(&f)) {
+        return Err("transact/max-length");
+    }
+    unique(&expanded, &ids, &facts)?;
+    let schema = derive(base, &expanded, &facts)?;
+
+    let before = base.facts();
+    let began: Vec<_> = facts.difference(&before).cloned().collect();
+    let ended: BTreeSet<_> = before.difference(&facts).cloned().collect();
+    let place = |fact: &(u64, Keyword, Value)| live.places[fact];
+    let datoms = ended.iter().map(|f| ((f.0, f.1, f.2.clone(), false), place(f)));
+    let datoms = datoms.chain(began.iter().map(|f| ((f.0, f.1, f.2.clone(), true), place(f)))).collect();
+
+    let mut after = base.clone();
+    for row in after.rows.iter_mut().filter(|row| row.until.is_none()) {
+        if ended.contains(&(row.e, row.a, row.v.clone())) {
+            row.until = Some(t);
+        }
+    }
+    let forgets = |a: Keyword| !base.keep_history || schema.get(&a).is_some_and(|a| a.no_history);
+    after.rows.retain(|row| row.until != Some(t) || !forgets(row.a));
+    after.rows.extend(began.into_iter().map(|(e, a, v)| Row { e, a, v, tx: t, until: None }));
+    check_change(base, &schema, &facts, &after.rows)?;
+    let nobody_defines = |name: &Keyword, of: &Attribute| of.entity == 0 && !is_built_in(*name);
+    after.used = schema.iter().filter(|(name, of)| nobody_defines(name, of)).map(|(name, _)| *name).collect();
+    (after.schema, after.basis, after.max_eid) = (schema, t, max_eid);
+
+    let names = expanded.names.iter().zip(&ids);
+    let mut tempids: Vec<_> =
+        names.filter_map(|(name, id)| if let Name::Temp(t) = name { Some((t.clone(), *id)) } else { None }).collect();
+    tempids.push((TempId::CurrentTx, t));
+    Ok(Report { after, datoms, tempids, instant })
+}
+
+/// Names that mean one entity, and the entity where it is known.
+struct Groups {
+    root: Vec<usize>,
+    id: BTreeMap<usize, u64>,
+}
+
+impl Groups {
+    fn union(&mut self, x: usize, y: usize) -> Result<bool, Refused> {
+        let (x, y) = (self.root[x], self.root[y]);
+        if x == y {
+            return Ok(false);
+        }
+        let moved = self.id.remove(&y);
+        self.root.iter_mut().filter(|root| **root == y).for_each(|root| *root = x);
+        moved.map_or(Ok(true), |id| self.bind(x, id).map(|_| true))
+    }
+
+    fn bind(&mut self, x: usize, id: u64) -> Result<bool, Refused> {
+        match self.id.insert(self.root[x], id) {
+            None => Ok(true),
+            Some(known) if known == id => Ok(false),
+            Some(_) => Err("transact/upsert"),
+        }
+    }
+
+    fn same(&mut self, x: Term, y: Term) -> Result<bool, Refused> {
+        match (x, y) {
+            (Term::Temp(x), Term::Temp(y)) => self.union(x, y),
+            (Term::Temp(x), Term::Id(id)) | (Term::Id(id), Term::Temp(x)) => self.bind(x, id),
+            (Term::Id(_), Term::Id(_)) => Ok(false),
+        }
+    }
+
+    fn value(&self, v: &Val) -> Val {
+        match v {
+            Val::Temp(n) => self.id.get(&self.root[*n]).map_or(Val::Temp(self.root[*n]), |id| Val::Is(as_ref(*id))),
+            Val::Is(v) => Val::Is(v.clone()),
+        }
+    }
+}
+
+fn unify(base: &Base, expanded: &Expanded) -> Result<Groups, Refused> {
+    let mut groups = Groups { root: (0..expanded.names.len()).collect(), id: BTreeMap::new() };
+    let ident = kw("db/ident");
+    let mut said: Vec<(Term, Keyword, Val)> = Vec::new();
+    for (n, name) in expanded.names.iter().enumerate() {
+        if let Name::Ident(k) = name {
+            said.push((Term::Temp(n), ident, Val::Is(Value::Keyword(*k))));
+        }
+    }
+    for fact in &expanded.facts {
+        let v = match &fact.what {
+            What::Add(v) => v.clone(),
+            _ => continue,
+        };
+        if expanded.schema[&fact.a].unique.as_deref() == Some("identity") {
+            said.push((fact.e, fact.a, v));
+        }
+    }
+    loop {
+        let mut found = false;
+        for (e, a, v) in said.iter().filter(|(e, ..)| matches!(e, Term::Temp(_))) {
+            if let (Term::Temp(_), Val::Is(v)) = (e, groups.value(v)) {
+                if let Some(owner) = base.owner(*a, &v) {
+                    found |= groups.same(*e, Term::Id(owner))?;
+                    continue;
+                }
+            }
+            let owned = if let Val::Is(v) = groups.value(v) { base.owner(*a, &v) } else { None };
+            if owned.is_some() {
+                continue;
+            }
+            let same: Vec<Term> = said
+                .iter()
+                .filter(|(_, b, w)| a == b && groups.value(v) == groups.value(w))
+                .map(|(e, ..)| *e)
+                .collect();
+            // Of several ids the least; that they have one value is for uniqueness to refuse.
+            let ids: Vec<Term> = same.iter().copied().filter(|e| matches!(e, Term::Id(_))).collect();
+            for other in same.iter().copied().filter(|e| matches!(e, Term::Temp(_))).chain(ids.into_iter().min()) {
+                found |= groups.same(*e, other)?;
+            }
+        }
+        if !found {
+            return Ok(groups);
+        }
+    }
+}
+
+/// The entity of each name, and the largest id.
+fn allocate(base: &Base, expanded: &Expanded, groups: &Groups) -> (Vec<u64>, u64) {
+    let mut known = groups.id.clone();
+    let mut largest = base.max_eid.max(expanded.max_named);
+    let mut ids = Vec::new();
+    for root in &groups.root {
+        ids.push(*known.entry(*root).or_insert_with(|| {
+            largest = if largest + 1 == TX0 { 1 << 40 } else { largest + 1 };
+            largest
+        }));
+    }
+    (ids, largest)
+}
+
+fn entity(term: Term, ids: &[u64]) -> u64 {
+    match term {
+        Term::Id(id) => id,
+        Term::Temp(n) => ids[n],
+    }
+}
+
+/// The instant that the tx-data says.
+fn instant(base: &Base, expanded: &Expanded, ids: &[u64], t: u64) -> Result<Option<i64>, Refused> {
+    let mut said = None;
+    for fact in expanded.facts.iter().filter(|fact| fact.a == kw("db/txInstant")) {
+        match &fact.what {
+            What::Add(Val::Is(Value::Instant(at))) if entity(fact.e, ids) == t && *at > base.instant => {
+                said = Some(*at)
+            }
+            _ => return Err("transact/tx-instant"),
+        }
+    }
+    Ok(said)
+}
+
+/// What holds while the operations are gone through.
+struct Live {
+    facts: Facts,
+    /// Where each fact was last added or taken away.
+    places: BTreeMap<(u64, Keyword, Value), usize>,
+}
+
+impl Live {
+    fn new(base: &Base) -> Live {
+        Live { facts: base.facts(), places: BTreeMap::new() }
+    }
+
+    fn of(&self, e: u64, a: Keyword) -> Vec<Value> {
+        self.facts.iter().filter(|f| f.0 == e && f.1 == a).map(|f| f.2.clone()).collect()
+    }
+
+    fn remove(&mut self, fact: (u64, Keyword, Value), place: usize) {
+        if self.facts.remove(&fact) {
+            self.places.insert(fact, place);
+        }
+    }
+
+    fn add(&mut self, e: u64, a: Keyword, v: Value, attribute: &Attribute, place: usize) {
+        let fact = (e, a, v);
+        if self.facts.contains(&fact) {
+            return;
+        }
+        if !attribute.many {
+            for old in self.of(e, a) {
+                self.remove((e, a, old), place);
+            }
+        }
+        self.places.insert(fact.clone(), place);
+        self.facts.insert(fact);
+    }
+
+    fn apply(&mut self, keep_history: bool, expanded: &Expanded, ids: &[u64], t: u64) -> Result<(), Refused> {
+        let schema = &expanded.schema;
+        for (place, fact) in expanded.facts.iter().enumerate() {
+            let (e, a, attribute) = (entity(fact.e, ids), fact.a, &schema[&fact.a]);
+            // Without history `:tx-meta` is not kept.
+            if a == kw("db/txInstant") || (fact.meta && !keep_history) {
+                continue;
+            }
+            match &fact.what {
+                What::Add(Val::Is(v)) => self.add(e, a, v.clone(), attribute, place),
+                What::Add(Val::Temp(n)) => self.add(e, a, as_ref(ids[*n]), attribute, place),
+                _ if attribute.members().is_some() => {}
+                What::Retract(v) => self.remove((e, a, v.clone()), place),
+                What::RetractAll => self.of(e, a).into_iter().for_each(|v| self.remove((e, a, v), place)),
+                What::Cas(old, new) => {
+                    let held = self.of(e, a);
+                    if old.as_ref().map_or(!held.is_empty(), |old| !held.contains(old)) {
+                        return Err("transact/cas");
+                    }
+                    self.add(e, a, new.clone(), attribute, place);
+                }
+                What::RetractAttribute => {
+                    for v in self.of(e, a) {
+                        if let (Value::Ref(part), true) = (&v, attribute.component) {
+                            self.retract_entity(schema, part.0, place, t)?;
+                        }
+                        self.remove((e, a, v), place);
+                    }
+                }
+                What::RetractEntity => self.retract_entity(schema, e, place, t)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn retract_entity(&mut self, schema: &Schema, first: u64, place: usize, t: u64) -> Result<(), Refused> {
+        let (mut gone, mut pending) = (BTreeSet::new(), vec![first]);
+        while let Some(e) = pending.pop() {
+            if gone.insert(e) {
+                let parts = self.facts.iter().filter(|f| f.0 == e && schema.get(&f.1).is_some_and(|a| a.component));
+                pending.extend(parts.filter_map(|f| if let Value::Ref(to) = f.2 { Some(to.0) } else { None }));
+            }
+        }
+        if gone.contains(&t) {
+            return Err("transact/tx-instant");
+        }
+        let goes = |f: &(u64, Keyword, Value)| {
+            let to = if let Value::Ref(to) = f.2 { gone.contains(&to.0) } else { false };
+            gone.contains(&f.0) || (to && schema.get(&f.1).is_some_and(Attribute::is_ref))
+        };
+        for fact in self.facts.clone().into_iter().filter(goes) {
+            if fact.1 == kw("db/txInstant") {
+                return Err("transact/tx-instant");
+            }
+            if schema.get(&fact.1).is_none_or(|a| a.members().is_none()) {
+                self.remove(fact, place);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Composite tuples of the entities whose members changed.
+fn follow(schema: &Schema, before: &Facts, live: &mut Live) {
+    let changed: BTreeSet<(u64, Keyword)> = before.symmetric_difference(&live.facts).map(|f| (f.0, f.1)).collect();
+    for (name, attribute) in schema {
+        let Some(members) = attribute.members() else { continue };
+        let entities: BTreeSet<u64> = changed.iter().filter(|(_, a)| members.contains(a)).map(|(e, _)| *e).collect();
+        for e in entities {
+            let values: Vec<Value> =
+                members.iter().map(|a| live.of(e, *a).first().cloned().unwrap_or(Value::Nil)).collect();
+            // The tuple stands with the last change of a member.
+            let of_member = |f: &&(u64, Keyword, Value)| f.0 == e && members.contains(&f.1);
+            let place =
+                before.symmetric_difference(&live.facts).filter(of_member).filter_map(|f| live.places.get(f)).max();
+            let place = place.copied().expect("a member changed");
+            for old in live.of(e, *name) {
+                live.facts.remove(&(e, *name, old.clone()));
+                live.places.insert((e, *name, old), place);
+            }
+            if values.iter().any(|v| *v != Value::Nil) {
+                let fact = (e, *name, Value::Tuple(values.into()));
+                live.places.insert(fact.clone(), place);
+                live.facts.insert(fact);
+            }
+        }
+    }
+}
+
+/// A value of a unique attribute belongs to one entity. What a map says of an identity names an entity.
+fn unique(expanded: &Expanded, ids: &[u64], facts: &Facts) -> Result<(), Refused> {
+    // For each fact that says a value of two entities, whether it is an identity that a map says.
+    let mut named = BTreeSet::new();
+    for (e, a, v) in facts {
+        let attribute = &expanded.schema.get(a);
+        let Some(kind) = attribute.and_then(|a| a.unique.as_deref()) else { continue };
+        if !facts.iter().any(|f| f.1 == *a && f.2 == *v && f.0 != *e) {
+            continue;
+        }
+        named.extend((kind == "value").then_some(false));
+        let members = attribute.and_then(|a| a.members()).unwrap_or(std::slice::from_ref(a));
+        for fact in expanded.facts.iter().filter(|f| matches!(f.what, What::Add(_) | What::Cas(..))) {
+            if kind == "identity" && members.contains(&fact.a) && entity(fact.e, ids) == *e {
+                named.insert(fact.map);
+            }
+        }
+    }
+    match (named.contains(&true), named.contains(&false)) {
+        (false, false) => Ok(()),
+        (true, false) => Err("transact/upsert"),
+        (false, true) => Err("transact/unique"),
+        (true, true) => Err("transact/unique|transact/upsert"),
+    }
+}
