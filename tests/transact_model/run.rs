@@ -66,18 +66,20 @@ pub fn transact(base: &Base, data: &Form) -> Result<Report, Refused> {
     let mut live = Live::new(base);
     live.apply(base.keep_history, &expanded, &ids, t)?;
     follow(&expanded.schema, &base.facts(), &mut live);
-    let facts = live.facts;
+    let mut facts = std::mem::take(&mut live.facts);
     let too_long = |f: &&(u64, Keyword, Value)| expanded.schema.get(&f.1).is_some_and(|a| values::is_too_long(a, &f.2));
     if facts.difference(&base.facts()).any(|f| too_long(&f)) {
         return Err("transact/max-length");
     }
     unique(&expanded, &ids, &facts)?;
     let schema = derive(base, &expanded, &facts)?;
+    fill(base, &schema, &mut facts)?;
 
     let before = base.facts();
     let began: Vec<_> = facts.difference(&before).cloned().collect();
     let ended: BTreeSet<_> = before.difference(&facts).cloned().collect();
-    let place = |fact: &(u64, Keyword, Value)| live.places[fact];
+    // What fills a tuple that is defined over members in use comes last.
+    let place = |fact: &(u64, Keyword, Value)| live.places.get(fact).copied().unwrap_or(usize::MAX);
     let datoms = ended.iter().map(|f| ((f.0, f.1, f.2.clone(), false), place(f)));
     let datoms = datoms.chain(began.iter().map(|f| ((f.0, f.1, f.2.clone(), true), place(f)))).collect();
 
@@ -135,6 +137,17 @@ impl Groups {
         }
     }
 
+    fn term(&self, e: Term) -> Term {
+        match e {
+            Term::Temp(n) => self.id.get(&self.root[n]).map_or(Term::Temp(self.root[n]), |id| Term::Id(*id)),
+            id => id,
+        }
+    }
+
+    fn values(&self, values: &[Val]) -> Vec<Val> {
+        values.iter().map(|v| self.value(v)).collect()
+    }
+
     fn value(&self, v: &Val) -> Val {
         match v {
             Val::Temp(n) => self.id.get(&self.root[*n]).map_or(Val::Temp(self.root[*n]), |id| Val::Is(as_ref(*id))),
@@ -143,45 +156,55 @@ impl Groups {
     }
 }
 
+/// That an entity has a value of an identity attribute; a composite tuple has one value for each member.
+type Claim = (Term, Keyword, Vec<Val>);
+
+/// The composite tuples that are identities of which all members are asserted of an entity, the last value of each.
+fn composites(expanded: &Expanded, groups: &Groups) -> Vec<Claim> {
+    let mut said: BTreeMap<Term, BTreeMap<Keyword, Val>> = BTreeMap::new();
+    for fact in &expanded.facts {
+        if let What::Add(v) = &fact.what {
+            said.entry(groups.term(fact.e)).or_default().insert(fact.a, v.clone());
+        }
+    }
+    let mut claims = Vec::new();
+    for (name, attribute) in expanded.schema.iter().filter(|(_, a)| a.unique.as_deref() == Some("identity")) {
+        let Some(members) = attribute.members() else { continue };
+        for (e, values) in &said {
+            let values: Option<Vec<Val>> = members.iter().map(|member| values.get(member).cloned()).collect();
+            claims.extend(values.map(|values| (*e, *name, values)));
+        }
+    }
+    claims
+}
+
 fn unify(base: &Base, expanded: &Expanded) -> Result<Groups, Refused> {
     let mut groups = Groups { root: (0..expanded.names.len()).collect(), id: BTreeMap::new() };
     let ident = kw("db/ident");
-    let mut said: Vec<(Term, Keyword, Val)> = Vec::new();
+    let mut said: Vec<Claim> = Vec::new();
     for (n, name) in expanded.names.iter().enumerate() {
         if let Name::Ident(k) = name {
-            said.push((Term::Temp(n), ident, Val::Is(Value::Keyword(*k))));
+            said.push((Term::Temp(n), ident, vec![Val::Is(Value::Keyword(*k))]));
         }
     }
     for fact in &expanded.facts {
-        let v = match &fact.what {
-            What::Add(v) => v.clone(),
-            _ => continue,
-        };
-        if expanded.schema[&fact.a].unique.as_deref() == Some("identity") {
-            said.push((fact.e, fact.a, v));
+        if let (What::Add(v), Some("identity")) = (&fact.what, expanded.schema[&fact.a].unique.as_deref()) {
+            said.push((fact.e, fact.a, vec![v.clone()]));
         }
     }
     loop {
         let mut found = false;
-        for (e, a, v) in said.iter().filter(|(e, ..)| matches!(e, Term::Temp(_))) {
-            if let (Term::Temp(_), Val::Is(v)) = (e, groups.value(v)) {
-                if let Some(owner) = base.owner(*a, &v) {
-                    found |= groups.same(*e, Term::Id(owner))?;
-                    continue;
-                }
-            }
-            let owned = if let Val::Is(v) = groups.value(v) { base.owner(*a, &v) } else { None };
-            if owned.is_some() {
+        let claims: Vec<Claim> = said.iter().cloned().chain(composites(expanded, &groups)).collect();
+        for (e, a, values) in claims.iter().filter(|(e, ..)| matches!(e, Term::Temp(_))) {
+            let values = groups.values(values);
+            if let Some(owner) = owner(base, expanded, *a, &values) {
+                found |= groups.same(*e, Term::Id(owner))?;
                 continue;
             }
-            let same: Vec<Term> = said
-                .iter()
-                .filter(|(_, b, w)| a == b && groups.value(v) == groups.value(w))
-                .map(|(e, ..)| *e)
-                .collect();
+            let same = claims.iter().filter(|(_, b, others)| a == b && values == groups.values(others));
+            let (temps, ids): (Vec<Term>, Vec<Term>) = same.map(|(e, ..)| *e).partition(|e| matches!(e, Term::Temp(_)));
             // Of several ids the least; that they have one value is for uniqueness to refuse.
-            let ids: Vec<Term> = same.iter().copied().filter(|e| matches!(e, Term::Id(_))).collect();
-            for other in same.iter().copied().filter(|e| matches!(e, Term::Temp(_))).chain(ids.into_iter().min()) {
+            for other in temps.into_iter().chain(ids.into_iter().min()) {
                 found |= groups.same(*e, other)?;
             }
         }
@@ -189,6 +212,14 @@ fn unify(base: &Base, expanded: &Expanded) -> Result<Groups, Refused> {
             return Ok(groups);
         }
     }
+}
+
+/// Who has the value in the database before.
+fn owner(base: &Base, expanded: &Expanded, a: Keyword, values: &[Val]) -> Option<u64> {
+    let known = |v: &Val| if let Val::Is(v) = v { Some(v.clone()) } else { None };
+    let mut known: Vec<Value> = values.iter().map(known).collect::<Option<_>>()?;
+    let is_composite = expanded.schema[&a].members().is_some();
+    base.owner(a, &if is_composite { Value::Tuple(known.into()) } else { known.remove(0) })
 }
 
 /// The entity of each name, and the largest id.
@@ -349,6 +380,27 @@ fn follow(schema: &Schema, before: &Facts, live: &mut Live) {
             }
         }
     }
+}
+
+/// The tuples of entities that have members of an attribute which becomes a composite tuple.
+fn fill(base: &Base, schema: &Schema, facts: &mut Facts) -> Result<(), Refused> {
+    for (name, attribute) in schema {
+        let Some(members) = attribute.members() else { continue };
+        if base.schema.get(name).is_some_and(|old| old.tuple == attribute.tuple) {
+            continue;
+        }
+        let have = |e: u64, a: Keyword| facts.iter().find(|f| f.0 == e && f.1 == a).map(|f| f.2.clone());
+        let entities: BTreeSet<u64> = facts.iter().filter(|f| members.contains(&f.1)).map(|f| f.0).collect();
+        let entities = entities.into_iter().filter(|e| have(*e, *name).is_none());
+        let tuple = |e: u64| members.iter().map(|a| have(e, *a).unwrap_or(Value::Nil)).collect();
+        let made: Vec<_> = entities.map(|e| (e, *name, Value::Tuple(tuple(e)))).collect();
+        facts.extend(made);
+        let held: Vec<&Value> = facts.iter().filter(|f| f.1 == *name).map(|f| &f.2).collect();
+        if attribute.unique.is_some() && held.iter().collect::<BTreeSet<_>>().len() < held.len() {
+            return Err("transact/unique");
+        }
+    }
+    Ok(())
 }
 
 /// A value of a unique attribute belongs to one entity. What a map says of an identity names an entity.
