@@ -209,6 +209,10 @@ fn conclude(
     let schema = declare::derive(snapshot, &mut interned, &opened, &closed)?;
     let mut changes = Changes { t, instant, opened, closed, schema, max_eid };
     let mut after = snapshot.apply(&changes)?;
+    // What was purged is no part of the database before here, but of what may be asked of a change.
+    let context = Context { snapshot: db.snapshot(), ..context };
+    // Before tuples are filled in: where the schema may not follow, they would stand beside values of another kind.
+    declare::check(context, worked, &after, &changes.opened, &defining)?;
     let tuples = composite::backfill(&snapshot.schema, &after, t.0)?;
     let is_backfilled = !tuples.is_empty();
     if is_backfilled {
@@ -216,9 +220,6 @@ fn conclude(
         changes.opened.extend(tuples);
         after = snapshot.apply(&changes)?;
     }
-    // What was purged is no part of the database before here, but of what may be asked of a change.
-    let context = Context { snapshot: db.snapshot(), ..context };
-    declare::check(context, worked, &after, &changes.opened, &defining)?;
     if is_backfilled {
         declare::check_backfilled(context, &after, &defining)?;
         predicates::check_backfilled(&snapshot.library.tables(), &snapshot.schema, &after, &changes.opened)?;

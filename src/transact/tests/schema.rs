@@ -198,3 +198,14 @@ fn a_refused_change_of_type_over_mixed_values_is_an_error() {
     let x = db.attribute(Keyword::new("x")).unwrap().id;
     assert!(rows(db.snapshot(), Order::Avet).iter().all(|row| row.a != x));
 }
+
+/// Tuples are filled in only where the schema may follow: else they would stand beside values of another kind.
+#[test]
+fn an_attribute_in_use_does_not_become_a_composite_tuple() {
+    let db = after(&people(), "[{:db/id 20 :boss 21 :email \"a\"}]");
+    fails(
+        &db,
+        "[{:db/ident :email :db/valueType :db.type/tuple :db/tupleAttrs [:boss]} {:email \"x\"}]",
+        "transact/schema",
+    );
+}
