@@ -169,6 +169,11 @@ impl Expander<'_> {
         if attribute.unique.is_none() {
             return Err("lookup-ref/unique");
         }
+        if let (Some(members), Some(given)) = (attribute.members(), v.items())
+            && members.len() != given.len()
+        {
+            return Err("lookup-ref/syntax");
+        }
         let v = if !attribute.is_ref() {
             let known = |form: &Form| if form.is_nil() { Ok(Value::Nil) } else { values::plain(form) };
             values::check(&self.out.schema, &attribute, known(v)?)?
