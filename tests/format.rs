@@ -143,7 +143,8 @@ fn told(db: &Db) -> Result<String> {
 }
 
 fn write_fixture(name: &str, config: &str) {
-    assert_eq!(number(name), CURRENT, "this version writes format {CURRENT}");
+    let number = number(name);
+    assert_eq!(number, CURRENT, "this version writes format {CURRENT}");
     let home = fixture(name);
     let path = home.join("db");
     assert!(!path.exists(), "{} is there; a fixture is never changed", path.display());

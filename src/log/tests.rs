@@ -159,7 +159,8 @@ fn rewritten_entries_still_follow_each_other() {
         let end = writer.seal();
         writer.append(vec![transaction(40, 5)]).unwrap();
         for len in [0_usize, 500, 1] {
-            let mut reduce = |given: &Transaction| Ok((given.t < 20 && given.t % 3 == 0).then(|| vec![9; len]));
+            let mut reduce =
+                |given: &Transaction| Ok((given.t < 20 && given.t.is_multiple_of(3)).then(|| vec![9; len]));
             rewrite(&store, 7, LogPosition::START, end.seq, &mut reduce).unwrap();
             let mut reader = LogReader::new(store.clone(), 7, LogPosition::START);
             let mut found = Vec::new();

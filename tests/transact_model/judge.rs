@@ -249,8 +249,7 @@ fn smaller(form: &Form) -> Vec<Form> {
         FormKind::Set(items) => of_items(items, FormKind::Set),
         FormKind::Map(pairs) => {
             let with = |pairs: Vec<(Form, Form)>| Form::map(pairs);
-            let without =
-                (0..pairs.len()).filter(|i| !pairs[*i].0.as_keyword().is_some_and(|k| k.as_str() == "tx-data"));
+            let without = (0..pairs.len()).filter(|i| pairs[*i].0.as_keyword().is_none_or(|k| k.as_str() != "tx-data"));
             let without = without
                 .map(|i| with(pairs.iter().enumerate().filter(|(n, _)| *n != i).map(|(_, p)| p.clone()).collect()));
             let inside = (0..pairs.len()).flat_map(|i| {

@@ -85,7 +85,9 @@ fn subject(form: &Form) -> Form {
 /// The attributes that the tx-data defines, and all idents that it asserts: maps and additions that say something of
 /// one subject are taken together; nested maps are not looked into.
 pub fn declare(base: &Base, ops: &[Op<'_>]) -> Result<(Schema, BTreeSet<Keyword>), Refused> {
-    let mut drafts: Vec<(Option<Form>, Vec<(Keyword, Value)>)> = Vec::new();
+    /// A subject, and what is said of it.
+    type Draft = (Option<Form>, Vec<(Keyword, Value)>);
+    let mut drafts: Vec<Draft> = Vec::new();
     for op in ops {
         let (of, said): (_, Vec<(Keyword, &Form)>) = match op {
             Op::Map(pairs) => {
