@@ -16,8 +16,9 @@ use treering::{Config, Db, EntityId, Order, Registry, Result, TX0, connect_in, c
 const CURRENT: u32 = 2;
 
 /// The names of the fixtures, and the configs that they are made with: small nodes.
-const FIXTURES: [(&str, &str); 2] = [
+const FIXTURES: [(&str, &str); 3] = [
     ("1", "{:index-config {:branching-factor 64}}"),
+    ("2", "{:index-config {:branching-factor 64}}"),
     (
         "1-hitchhiker-tree",
         "{:index :datahike.index/hitchhiker-tree
