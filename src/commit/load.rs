@@ -145,6 +145,7 @@ pub(super) fn restore(commit: &Commit, kind: &dyn IndexKind, nodes: &Arc<dyn Nod
         basis_t: EntityId(commit.basis_t),
         max_eid: EntityId(commit.max_eid),
         last_instant: commit.last_instant,
+        queries: Arc::default(),
         indexes: [open(eavt)?, open(aevt)?, open(avet)?, open(history_eavt)?, open(history_aevt)?, open(history_avet)?],
         library: Arc::default(),
     })

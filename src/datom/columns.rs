@@ -121,6 +121,17 @@ impl Columns {
         self.until.extend(&other.until, range);
     }
 
+    /// The rows `rows`, in that sequence.
+    pub(crate) fn gather(&self, rows: &[u32]) -> Columns {
+        Columns {
+            e: self.e.gather(rows),
+            a: self.a.gather(rows),
+            v: self.v.gather(rows),
+            tx: self.tx.gather(rows),
+            until: self.until.gather(rows),
+        }
+    }
+
     /// Compares row `i` with row `j` of `other`.
     pub fn compare(&self, i: usize, other: &Columns, j: usize, order: Order) -> Ordering {
         for component in order.components() {

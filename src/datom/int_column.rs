@@ -217,6 +217,14 @@ impl IntColumn {
         }
     }
 
+    /// The rows `rows`, in that sequence.
+    pub(crate) fn gather(&self, rows: &[u32]) -> IntColumn {
+        match self {
+            IntColumn::Constant { value, .. } => IntColumn::Constant { value: *value, len: rows.len() },
+            IntColumn::Plain(xs) => IntColumn::Plain(rows.iter().map(|row| xs[*row as usize]).collect()),
+        }
+    }
+
     /// Makes room for `more` rows, where rows take room.
     pub fn reserve(&mut self, more: usize) {
         if let IntColumn::Plain(xs) = self {

@@ -180,8 +180,8 @@ impl ValueColumn {
 
     fn push_cell(&mut self, kind: ValueKind, cell: u64) {
         match &mut self.kinds {
+            kinds if self.cells.is_empty() => *kinds = Kinds::One(kind),
             Kinds::Each(kinds) => kinds.push(kind),
-            Kinds::One(one) if self.cells.is_empty() => *one = kind,
             Kinds::One(one) if *one == kind => {}
             Kinds::One(_) => self.part_kinds().push(kind),
         }
@@ -192,8 +192,8 @@ impl ValueColumn {
     pub fn insert(&mut self, i: usize, value: &ValueRef<'_>) {
         let (kind, cell) = (value.kind(), self.cell_of(value));
         match &mut self.kinds {
+            kinds if self.cells.is_empty() => *kinds = Kinds::One(kind),
             Kinds::Each(kinds) => kinds.insert(i, kind),
-            Kinds::One(one) if self.cells.is_empty() => *one = kind,
             Kinds::One(one) if *one == kind => {}
             Kinds::One(_) => self.part_kinds().insert(i, kind),
         }
@@ -227,6 +227,11 @@ impl ValueColumn {
         if range.is_empty() {
             return;
         }
+        if let Some(kind) = other.kind_of(&range).filter(|kind| kind.is_inline()) {
+            self.extend_kinds(kind, range.len());
+            self.cells.extend_from_slice(&other.cells[range]);
+            return;
+        }
         let (text, bytes) = other.spans(range.clone());
         if text.is_dense() && bytes.is_dense() {
             self.extend_whole(other, range, &text, &bytes);
@@ -246,17 +251,18 @@ impl ValueColumn {
         let moved_text = (text_from as u64).wrapping_sub(text.range().start as u64) << 32;
         let moved_bytes = (bytes_from as u64).wrapping_sub(bytes.range().start as u64) << 32;
         let cells = &other.cells[range.clone()];
-        match &other.kinds {
-            Kinds::One(kind) => {
-                let distance = match heap_of(*kind) {
+        match (other.kind_of(&range), &other.kinds) {
+            (Some(kind), _) => {
+                let distance = match heap_of(kind) {
                     None => 0,
                     Some(Heap::Text) => moved_text,
                     Some(Heap::Bytes) => moved_bytes,
                 };
-                self.extend_kinds(*kind, cells.len());
+                self.extend_kinds(kind, cells.len());
                 self.cells.extend(cells.iter().map(|cell| cell.wrapping_add(distance)));
             }
-            Kinds::Each(kinds) => {
+            (None, Kinds::One(_)) => {}
+            (None, Kinds::Each(kinds)) => {
                 let kinds = &kinds[range];
                 self.part_kinds().extend_from_slice(kinds);
                 self.cells.extend(cells.iter().zip(kinds).map(|(cell, kind)| {
@@ -270,10 +276,22 @@ impl ValueColumn {
         }
     }
 
+    /// The kind of all the rows of a range, which is not empty, where they have one.
+    fn kind_of(&self, range: &Range<usize>) -> Option<ValueKind> {
+        match &self.kinds {
+            Kinds::One(kind) => Some(*kind),
+            Kinds::Each(kinds) => {
+                let kinds = &kinds[range.clone()];
+                let first = *kinds.first()?;
+                kinds.iter().all(|kind| *kind == first).then_some(first)
+            }
+        }
+    }
+
     fn extend_kinds(&mut self, kind: ValueKind, n: usize) {
         match &mut self.kinds {
+            kinds if self.cells.is_empty() => *kinds = Kinds::One(kind),
             Kinds::Each(kinds) => kinds.resize(kinds.len() + n, kind),
-            Kinds::One(one) if self.cells.is_empty() => *one = kind,
             Kinds::One(one) if *one == kind => {}
             Kinds::One(_) => {
                 let kinds = self.part_kinds();
@@ -297,6 +315,36 @@ impl ValueColumn {
             last = heap_of(kind).map(|heap| (heap, cell, own));
             self.push_cell(kind, own);
         }
+    }
+
+    /// The rows `range` with those at `places` replaced by the rows `by` of `other`; `None` where the values are not all
+    /// inline and of one kind.
+    pub(crate) fn patched(
+        &self,
+        range: Range<usize>,
+        places: &[usize],
+        other: &ValueColumn,
+        by: Range<usize>,
+    ) -> Option<ValueColumn> {
+        let kind = self.kind().filter(|kind| kind.is_inline() && other.kind() == Some(*kind))?;
+        let mut cells = self.cells[range.clone()].to_vec();
+        places.iter().zip(by).for_each(|(place, row)| cells[place - range.start] = other.cells[row]);
+        Some(ValueColumn { kinds: Kinds::One(kind), cells, ..ValueColumn::default() })
+    }
+
+    /// The rows `rows`, in that sequence.
+    pub(crate) fn gather(&self, rows: &[u32]) -> ValueColumn {
+        let mut out = ValueColumn::default();
+        out.cells.reserve(rows.len());
+        if let Kinds::One(kind) = self.kinds
+            && kind.is_inline()
+        {
+            out.kinds = Kinds::One(kind);
+            out.cells.extend(rows.iter().map(|row| self.cells[*row as usize]));
+            return out;
+        }
+        rows.iter().for_each(|row| out.push(&self.get(*row as usize)));
+        out
     }
 
     /// Where in the heaps the bytes of the rows `range` lie.

@@ -10,6 +10,7 @@ use crate::edn::Form;
 use crate::error::Result;
 use crate::index::{Direction, Edit, Edits, Index, IndexKind, NodeSource};
 use crate::library::Library;
+use crate::query::KnownQueries;
 use crate::schema::builtin::TX_INSTANT;
 use crate::schema::{Attribute, Schema, SchemaFlexibility, ValueCaps, ValueType, system};
 
@@ -38,6 +39,8 @@ pub(crate) struct Snapshot {
     pub max_eid: EntityId,
     /// `:db/txInstant` of the last transaction; `i64::MIN` for none.
     pub last_instant: i64,
+    /// The queries that this database and those before it were asked.
+    pub queries: Arc<KnownQueries>,
     /// One for each order, in the sequence of [`Order::ALL`].
     pub indexes: [Arc<dyn Index>; 6],
     /// What transactions and queries can call. Not stored: it is that of the registry.
@@ -78,6 +81,7 @@ impl Snapshot {
             basis_t: EntityId(TX0),
             max_eid: EntityId(0),
             last_instant: i64::MIN,
+            queries: Arc::default(),
             indexes: [
                 empty(eavt)?,
                 empty(aevt)?,

@@ -7,6 +7,8 @@
 //! Current rows and closed rows stand in different orders after their shared prefix (entity and attribute, or attribute
 //! and value), so the rows of one such group are gathered from both indexes and sorted before they go out.
 
+mod forward;
+
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
@@ -14,7 +16,8 @@ use super::shared_prefix;
 use super::snapshot::Snapshot;
 use crate::datom::{Columns, Component, Cut, EntityId, Key, OPEN, Order, Side};
 use crate::error::Result;
-use crate::index::{Chunk, Cursor, Direction};
+use crate::index::{Chunk, Cursor, Direction, Visibility};
+use forward::ForwardCursor;
 
 /// What a database shows of its facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,10 +53,15 @@ impl View {
         to: Option<&Cut>,
         direction: Direction,
     ) -> Result<Box<dyn Cursor>> {
-        let current = snapshot.index(order).cursor(from, to, direction)?;
+        let visibility = Visibility { low: self.lo, high: self.hi, events: self.mode == Mode::Events };
+        let current = snapshot.index(order).cursor_within(from, to, direction, visibility)?;
         let (closed_from, closed_to) = self.closed_range(order, from, to);
         let history = snapshot.index(order.counterpart());
-        let closed = history.cursor(closed_from.as_ref(), closed_to.as_ref(), direction)?;
+        let closed = history.cursor_within(closed_from.as_ref(), closed_to.as_ref(), direction, visibility)?;
+        if direction == Direction::Forward {
+            let range = (from.cloned(), to.cloned());
+            return Ok(Box::new(ForwardCursor::new(*self, order, range, current, closed)));
+        }
         Ok(Box::new(ViewCursor {
             view: *self,
             order,
@@ -283,6 +291,16 @@ impl ViewCursor {
             (x, y) => x.or(y),
         })
     }
+}
+
+/// Whether two rows stand in one group.
+fn is_whole_group(order: Order, columns: &Columns, i: usize, j: usize) -> bool {
+    shared_prefix(order).iter().all(|component| match component {
+        Component::E => columns.e.get(i) == columns.e.get(j),
+        Component::A => columns.a.get(i) == columns.a.get(j),
+        Component::V => crate::datom::compare(&columns.v.get(i), &columns.v.get(j)).is_eq(),
+        Component::Tx | Component::Until => true,
+    })
 }
 
 fn columns_key(columns: &Columns, i: usize) -> Key {

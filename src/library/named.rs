@@ -21,6 +21,11 @@ impl<T: Clone> Named<T> {
 }
 
 impl<T> Named<T> {
+    /// Whether both are one table.
+    pub fn is_same(&self, other: &Named<T>) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The thing of that name. `clojure.core/inc` is `inc`, and `clojure.string/trim` is `str/trim`.
     pub fn get(&self, name: Symbol) -> Option<&T> {
         self.0.get(&name).or_else(|| {

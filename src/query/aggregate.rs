@@ -57,6 +57,11 @@ pub trait State: Send {
 pub struct Aggregates(Named<Arc<dyn Aggregate>>);
 
 impl Aggregates {
+    /// Whether both are one table.
+    pub(crate) fn is_same(&self, other: &Aggregates) -> bool {
+        self.0.is_same(&other.0)
+    }
+
     /// The built-in aggregates.
     pub fn standard() -> Aggregates {
         let table = STANDARD.iter().map(|builtin| {
@@ -237,7 +242,13 @@ impl Total {
     fn add_cells(&mut self, name: &str, kind: ValueKind, cells: &[u64]) -> Result<()> {
         match kind {
             ValueKind::Long | ValueKind::Ref => {
-                self.longs += cells.iter().map(|cell| i128::from(*cell as i64)).sum::<i128>();
+                // Halves apart, so that sums of 2^31 cells fit a word.
+                for part in cells.chunks(1 << 30) {
+                    let (low, high) = part.iter().fold((0_u64, 0_i64), |(low, high), cell| {
+                        (low + (cell & 0xFFFF_FFFF), high + ((*cell as i64) >> 32))
+                    });
+                    self.longs += (i128::from(high) << 32) + i128::from(low);
+                }
             }
             ValueKind::Double => cells.iter().for_each(|cell| self.add_double(f64::from_bits(*cell))),
             _ => {
@@ -468,6 +479,18 @@ impl State for Median {
         Ok(())
     }
 
+    fn add_cells(&mut self, kind: ValueKind, cells: &[u64]) -> Result<()> {
+        match kind {
+            ValueKind::Long => self.0.extend(cells.iter().map(|cell| *cell as i64 as f64)),
+            ValueKind::Double => self.0.extend(cells.iter().map(|cell| f64::from_bits(*cell))),
+            _ => {
+                let mut values = cells.iter().filter_map(|cell| ValueRef::from_cell(kind, *cell));
+                values.try_for_each(|value| self.add(&value))?;
+            }
+        }
+        Ok(())
+    }
+
     fn finish(mut self: Box<Self>) -> Result<Value> {
         if self.0.is_empty() {
             return Ok(Value::Nil);
@@ -513,12 +536,48 @@ impl State for Variance {
         Ok(())
     }
 
+    /// Longs a part at a time: mean and deviations of the part, joined to those so far (Chan, Golub and LeVeque 1979).
+    fn add_cells(&mut self, kind: ValueKind, cells: &[u64]) -> Result<()> {
+        let Some(first) = cells.first().filter(|_| kind == ValueKind::Long) else {
+            let mut values = cells.iter().filter_map(|cell| ValueRef::from_cell(kind, *cell));
+            return values.try_for_each(|value| self.add(&value));
+        };
+        if self.count == 0.0 {
+            self.first = *first as i64 as f64;
+        }
+        for part in cells.chunks(4096) {
+            let distance = |cell: &u64| *cell as i64 as f64 - self.first;
+            let (n, so_far) = (part.len() as f64, self.count);
+            let mean = by_four(part, distance) / n;
+            let deviations = by_four(part, |cell| {
+                let from_mean = distance(cell) - mean;
+                from_mean * from_mean
+            });
+            let apart = mean - self.mean;
+            self.count += n;
+            self.mean += apart * n / self.count;
+            self.deviations += deviations + apart * apart * so_far * n / self.count;
+        }
+        Ok(())
+    }
+
     fn finish(self: Box<Self>) -> Result<Value> {
         if self.count == 0.0 {
             return Ok(Value::Nil);
         }
         Ok(Value::Double((self.result)(self.deviations / self.count)))
     }
+}
+
+/// A sum in four strands, so that one addition need not wait for another.
+fn by_four(cells: &[u64], of: impl Fn(&u64) -> f64) -> f64 {
+    let mut sums = [0.0; 4];
+    let fours = cells.chunks_exact(4);
+    let rest: f64 = fours.remainder().iter().map(&of).sum();
+    for four in fours {
+        sums.iter_mut().zip(four).for_each(|(sum, cell)| *sum += of(cell));
+    }
+    sums.iter().sum::<f64>() + rest
 }
 
 /// `n` values at random, no row twice: a reservoir, shuffled at the end.

@@ -12,11 +12,12 @@ use super::ast::{Ast, InElement};
 use super::builtin::Functions;
 use super::explain::Explanation;
 use super::input::Input;
+use super::known::Ready;
 use super::logic::{Program, Var};
 use super::operator::{self, Exec, Heap, Meter};
 use super::options::{Budget, QueryOptions};
 use super::output::Output;
-use super::plan::{self, Plan, Planner, Samples};
+use super::plan::{self, Plan, Planner};
 use super::run::Run;
 use super::{Query, find, parse};
 use crate::datom::Value;
@@ -92,11 +93,11 @@ pub(super) fn all_inputs<'i>(query: &Query, given: &'i [Input]) -> Result<Cow<'i
 pub(super) fn evaluate(query: &Query, given: &[Input], options: &QueryOptions, depth: usize) -> Result<Output> {
     let inputs = all_inputs(query, given)?;
     let options = &*options.for_inputs(&inputs);
-    let program = analyzed(query, Some(&inputs), options)?;
+    let ready = Ready::new(analyzed(query, Some(&inputs), options)?);
     if !query.ast.stats {
-        return evaluate_program(&program, &inputs, options, depth, None);
+        return evaluate_program(&ready, &inputs, options, depth);
     }
-    let (output, explanation) = evaluate_told(&program, &inputs, options, depth)?;
+    let (output, explanation) = evaluate_told(&ready, &inputs, options, depth)?;
     let key = |name| Value::Keyword(Keyword::new(name));
     let stats = Value::from_form(&explanation.to_form()).unwrap_or(Value::Nil);
     let query = query.ast.text.as_deref().map_or(Value::Nil, Value::from);
@@ -107,39 +108,37 @@ pub(super) fn evaluate(query: &Query, given: &[Input], options: &QueryOptions, d
 }
 
 pub(super) fn evaluate_program(
-    program: &Program,
+    ready: &Ready,
     inputs: &[Input],
     options: &QueryOptions,
     depth: usize,
-    samples: Option<&Samples>,
 ) -> Result<Output> {
-    evaluate_as(program, inputs, options, depth, samples, false).map(|(output, _)| output)
+    evaluate_as(ready, inputs, options, depth, false).map(|(output, _)| output)
 }
 
 /// As [`evaluate_program`], with what the steps of the plan did.
 pub(super) fn evaluate_told(
-    program: &Program,
+    ready: &Ready,
     inputs: &[Input],
     options: &QueryOptions,
     depth: usize,
 ) -> Result<(Output, Explanation)> {
-    let (output, explanation) = evaluate_as(program, inputs, options, depth, None, true)?;
+    let (output, explanation) = evaluate_as(ready, inputs, options, depth, true)?;
     let nothing = || Error::new(ErrorKind::Internal, "query/plan", "a timed run told nothing");
     Ok((output, explanation.ok_or_else(nothing)?))
 }
 
 fn evaluate_as(
-    program: &Program,
+    ready: &Ready,
     inputs: &[Input],
     options: &QueryOptions,
     depth: usize,
-    samples: Option<&Samples>,
     timed: bool,
 ) -> Result<(Output, Option<Explanation>)> {
     let span = tracing::debug_span!("q", depth, rows = tracing::field::Empty);
     let _entered = span.enter();
-    let options = said(program, options);
-    let job = Job { program, inputs, options: &options, depth, samples, timed };
+    let options = said(&ready.program, options);
+    let job = Job { ready, inputs, options: &options, depth, timed };
     // A function may fail for a row that another clause would have dropped: then those clauses go first.
     let answer = match job.attempt(false) {
         Err((_, true)) => job.attempt(true),
@@ -159,11 +158,10 @@ pub(super) fn said<'o>(program: &Program, options: &'o QueryOptions) -> Cow<'o, 
 }
 
 struct Job<'a> {
-    program: &'a Program,
+    ready: &'a Ready,
     inputs: &'a [Input],
     options: &'a QueryOptions,
     depth: usize,
-    samples: Option<&'a Samples>,
     timed: bool,
 }
 
@@ -173,22 +171,32 @@ impl Job<'_> {
         let plain = |error| (error, false);
         let began = self.timed.then(Instant::now);
         let mut heap = Heap::default();
-        let run = started(self.program, self.inputs, self.options, self.depth, &mut heap).map_err(plain)?;
-        let planner = Planner::new(&run, late, self.samples);
-        let wanted = find::wanted(self.program);
-        let plan = planned(&planner, &wanted).map_err(plain)?;
-        let warnings = warnings(&planner);
+        let program = &self.ready.program;
+        let run = started(program, self.inputs, self.options, self.depth, &mut heap).map_err(plain)?;
+        let wanted = find::wanted(program);
+        let known = if late { None } else { self.ready.plan(&run).map_err(plain)? };
+        let again = known.is_some();
+        let known = match known {
+            Some(known) => known,
+            None => {
+                let planner = Planner::new(&run, late, Some(&self.ready.samples));
+                let plan = planned(&planner, &wanted).map_err(plain)?;
+                self.ready.remember(plan, warnings(&planner), &run, &planner).map_err(plain)?
+            }
+        };
+        let plan = &known.plan;
         let planned_in = began.map(|began| began.elapsed());
         let mut cx = executing(&run, heap, self.timed);
-        let pipeline = operator::build(&plan, Some(&wanted), &mut cx).map_err(plain)?;
-        let mut output = match find::finish(pipeline, &wanted, plan.distinct, &mut cx) {
+        cx.again = again;
+        let pipeline = operator::build(plan, Some(&wanted), &mut cx).map_err(plain)?;
+        let mut output = match find::finish(pipeline, &wanted, plan, &mut cx) {
             Ok(output) => output,
             Err(error) if cx.call_failed => return Err((error, true)),
             Err(error) => return Err((cx.meter.blame(error), false)),
         };
-        output.warnings.splice(0..0, warnings);
+        output.warnings.splice(0..0, known.warnings.iter().cloned());
         let explanation = began.zip(planned_in).map(|(began, planning)| {
-            let mut told = Explanation::of(&plan, &run, Some(&cx.meter), output.warnings.clone());
+            let mut told = Explanation::of(plan, &run, Some(&cx.meter), output.warnings.clone());
             told.ran(&output, planning, began.elapsed().saturating_sub(planning));
             told
         });
@@ -210,12 +218,14 @@ pub(super) fn started<'a>(
 /// What the operators of a run share.
 pub(super) fn executing<'q>(run: &'q Run<'q>, heap: Heap, timed: bool) -> Exec<'q> {
     let (budget, meter) = (Budget::new(run.options), Meter::new(timed));
-    Exec { run, heap, budget, meter, solving: Vec::new(), call_failed: false }
+    Exec { run, heap, budget, meter, solving: Vec::new(), again: false, call_failed: false }
 }
 
 pub(super) fn planned(planner: &Planner<'_>, wanted: &[Var]) -> Result<Plan> {
     let needed: HashSet<Var> = wanted.iter().copied().collect();
-    plan::plan_body(planner, &planner.run.program.clauses, &[], 1.0, &needed)
+    let mut plan = plan::plan_body(planner, &planner.run.program.clauses, &[], 1.0, &needed)?;
+    plan::read_in_order(&mut plan, planner.run);
+    Ok(plan)
 }
 
 /// What analysis and planning found suspicious; logged.

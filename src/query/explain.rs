@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Number, Value as Json};
 
 use super::input::{IntoInputs, IntoQuery};
+use super::known::Ready;
 use super::operator::Meter;
 use super::options::QueryOptions;
 use super::output::Output;
@@ -156,6 +157,6 @@ pub fn explain_analyze(
     let given = inputs.into_inputs();
     let inputs = evaluate::all_inputs(&query, &given)?;
     let options = &*options.for_inputs(&inputs);
-    let program = evaluate::analyzed(&query, Some(&inputs), options)?;
-    evaluate::evaluate_told(&program, &inputs, options, 0)
+    let ready = Ready::new(evaluate::analyzed(&query, Some(&inputs), options)?);
+    evaluate::evaluate_told(&ready, &inputs, options, 0)
 }

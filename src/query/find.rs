@@ -8,10 +8,10 @@ use std::cmp::Ordering;
 
 use super::ast::FindShape;
 use super::logic::{Element, Pattern, Program, Term, Var};
-use super::operator::{Batch, Column, Exec, Heap, Pipeline, RowSet, equality_kind, unseen};
+use super::operator::{Batch, Column, Exec, Heap, Pipeline, RowSet, Rows, equality_kind, unseen};
 use super::output::Output;
 use super::page::page;
-use super::plan::resolve_entity;
+use super::plan::{Op, Plan, resolve_entity};
 use crate::datom::{EntityId, Value, ValueRef, compare};
 use crate::edn::{Form, Symbol};
 use crate::error::{Error, ErrorKind, Result};
@@ -33,57 +33,67 @@ pub(super) fn wanted(program: &Program) -> Vec<Var> {
 }
 
 /// Takes in the rows of a plan, whose columns are `wanted`, and makes the output.
-pub(super) fn finish<'q>(
-    mut pipeline: Pipeline<'q>,
-    wanted: &[Var],
-    distinct: bool,
-    cx: &mut Exec<'q>,
-) -> Result<Output> {
+pub(super) fn finish<'q>(mut pipeline: Pipeline<'q>, wanted: &[Var], plan: &Plan, cx: &mut Exec<'q>) -> Result<Output> {
     let program = cx.run.program;
     let aggregates = program.find.iter().any(|element| matches!(element, Element::Aggregate { .. }));
     let enough = enough(program, aggregates);
+    let in_order = cx.run.options.after.is_none()
+        && matches!(plan.steps.as_slice(), [step] if matches!(&step.op, Op::Lookup(lookup) if lookup.first.is_some()));
+    let mut was_enough = false;
     let mut seen = RowSet::new(wanted.len());
-    let mut all = Batch::empty(wanted.len());
+    let mut rows = Rows::default();
     let mut groups = if aggregates { Some(Groups::new(cx)?) } else { None };
     pipeline.feed(Batch::unit(), cx)?;
     pipeline.finish();
-    while all.len < enough {
+    while rows.len() < enough {
         let Some(batch) = pipeline.poll(cx)? else { break };
-        let batch = if distinct { batch } else { unseen(&mut seen, batch, cx)? };
+        let batch = if plan.distinct { batch } else { unseen(&mut seen, batch, cx)? };
         if batch.len == 0 {
             continue;
         }
         match &mut groups {
             Some(groups) => groups.add(&batch, wanted, cx)?,
-            None if all.len == 0 => all = batch,
-            None => all.append(&batch),
+            None => {
+                let batch = elements(batch, wanted, cx)?;
+                was_enough = in_order && has_first(program, &rows, &batch, &cx.heap);
+                if was_enough {
+                    break;
+                }
+                rows.push(batch);
+            }
         }
         cx.budget.hold(0)?;
     }
     drop(pipeline);
-    let rows = match groups {
-        Some(groups) => groups.finish(cx)?,
-        None => {
-            let len = all.len;
-            let columns = program.find.iter().map(|element| match element {
-                Element::Term(term) | Element::Pull { of: term, .. } | Element::Aggregate { of: term, .. } => {
-                    term_column(*term, &all, wanted, cx)
-                }
-            });
-            let columns = columns.collect::<Result<Vec<_>>>()?;
-            Batch { len, columns }
-        }
-    };
-    let mut rows = if program.having.is_empty() { rows } else { having::filter(rows, cx)? };
-    rows.columns.truncate(program.visible);
-    let all = rows.len;
-    let (rows, cursor) = match &cx.run.options.after {
-        Some(after) => page(program, rows, &cx.heap, after, cx.run.bases()),
-        None => (cut(program, sorted(program, rows, &cx.heap)), None),
-    };
-    let was_cut = rows.len < all || all >= enough;
-    let (rows, warnings) = pulled(rows, cx)?;
+    if let Some(groups) = groups {
+        rows = Rows::of(groups.finish(cx)?);
+    }
     let find = program.find.get(..program.visible).unwrap_or_default();
+    let has_pulls = find.iter().any(|element| matches!(element, Element::Pull { .. }));
+    let as_they_are = program.having.is_empty()
+        && cx.run.options.after.is_none()
+        && program.order_by.is_empty()
+        && program.visible == program.find.len()
+        && (program.limit, program.offset) == (None, 0)
+        && matches!(program.shape, FindShape::Relation | FindShape::Collection)
+        && !has_pulls;
+    let (mut cursor, mut was_cut, mut warnings) = (None, was_enough || rows.len() >= enough, Vec::new());
+    if !as_they_are {
+        let mut all = rows.into_one(program.find.len());
+        if !program.having.is_empty() {
+            all = having::filter(all, cx)?;
+        }
+        all.columns.truncate(program.visible);
+        let found = all.len;
+        was_cut |= found >= enough;
+        (all, cursor) = match &cx.run.options.after {
+            Some(after) => page(program, all, &cx.heap, after, cx.run.bases()),
+            None => (cut(program, sorted(program, all, &cx.heap)), None),
+        };
+        was_cut |= all.len < found;
+        (all, warnings) = pulled(all, cx)?;
+        rows = Rows::of(all);
+    }
     let is_set = !find.iter().any(|element| matches!(element, Element::Pull { .. } | Element::Aggregate { .. }))
         && program.with.is_empty()
         && program.order_by.is_empty();
@@ -98,6 +108,35 @@ pub(super) fn finish<'q>(
         was_cut,
         warnings,
     })
+}
+
+/// Whether all that are wanted of rows which come in the order of the first sort key are there before a batch: enough
+/// rows, none of them equal in that key to the next.
+fn has_first(program: &Program, rows: &Rows, batch: &Batch, heap: &Heap) -> bool {
+    let wanted = program.limit.map_or(usize::MAX, |limit| limit.saturating_add(program.offset));
+    let Some(key) = program.order_by.first().filter(|_| rows.len() >= wanted) else { return false };
+    let Some((before, _)) = rows.len().checked_sub(1).and_then(|last| rows.find(last)) else { return false };
+    // Rows ascend inside a batch, whichever way the batches come.
+    let (last, first) = if key.descending { (0, batch.len - 1) } else { (before.len - 1, 0) };
+    let (last, first) =
+        (value(&before.columns[key.column], last as u32, heap), value(&batch.columns[key.column], first as u32, heap));
+    compare(&last, &first).is_ne()
+}
+
+/// The columns of the elements of `:find`.
+fn elements(batch: Batch, wanted: &[Var], cx: &mut Exec<'_>) -> Result<Batch> {
+    let find = &cx.run.program.find;
+    let as_it_is = find.len() == wanted.len()
+        && find.iter().zip(wanted).all(|(element, var)| matches!(element, Element::Term(Term::Var(v)) if v == var));
+    if as_it_is {
+        return Ok(batch);
+    }
+    let columns = find.iter().map(|element| match element {
+        Element::Term(term) | Element::Pull { of: term, .. } | Element::Aggregate { of: term, .. } => {
+            term_column(*term, &batch, wanted, cx)
+        }
+    });
+    Ok(Batch { columns: columns.collect::<Result<_>>()?, len: batch.len })
 }
 
 /// How many rows are enough.

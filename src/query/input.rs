@@ -160,17 +160,30 @@ pub trait IntoQuery {
     /// # Errors
     /// `Syntax`, with line and column for a text.
     fn into_query(self) -> Result<Query>;
+
+    /// The text, where the query is one: a database remembers the texts that it was asked.
+    fn text(&self) -> Option<&str> {
+        None
+    }
 }
 
 impl IntoQuery for &str {
     fn into_query(self) -> Result<Query> {
         Query::parse(self)
     }
+
+    fn text(&self) -> Option<&str> {
+        Some(self)
+    }
 }
 
 impl IntoQuery for &String {
     fn into_query(self) -> Result<Query> {
         Query::parse(self)
+    }
+
+    fn text(&self) -> Option<&str> {
+        Some(self)
     }
 }
 

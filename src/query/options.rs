@@ -60,6 +60,19 @@ impl QueryOptions {
         QueryOptions { functions, aggregates, ..QueryOptions::default() }
     }
 
+    /// Whether a name means the same function or aggregate with both.
+    pub(super) fn calls_the_same(&self, other: &QueryOptions) -> bool {
+        let same_functions = match (&self.functions, &other.functions) {
+            (Some(a), Some(b)) => a.is_same(b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        same_functions
+            && match (&self.aggregates, &other.aggregates) {
+                (Some(a), Some(b)) => a.is_same(b),
+                (a, b) => a.is_none() && b.is_none(),
+            }
+    }
+
     /// The options with what can be called where the first database of the inputs was opened.
     pub(super) fn for_inputs(&self, inputs: &[Input]) -> Cow<'_, QueryOptions> {
         let db = inputs.iter().find_map(|input| if let Input::Db(db) = input { Some(db) } else { None });

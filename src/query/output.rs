@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::ast::FindShape;
-use super::operator::{Batch, Column, Heap};
+use super::operator::{Batch, Column, Heap, Rows};
 use super::page::Cursor;
 use serde::de::DeserializeOwned;
 
@@ -35,7 +35,7 @@ pub struct Output {
     pub(super) names: Vec<String>,
     /// Whether the rows are a set, in no order that means anything.
     pub(super) is_set: bool,
-    pub(super) rows: Batch,
+    pub(super) rows: Rows,
     pub(super) heap: Heap,
     pub(super) cursor: Option<Cursor>,
     /// Whether rows were left out, or may have been.
@@ -45,7 +45,7 @@ pub struct Output {
 
 impl std::fmt::Debug for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Output").field("shape", &self.shape()).field("rows", &self.rows.len).finish()
+        f.debug_struct("Output").field("shape", &self.shape()).field("rows", &self.rows.len()).finish()
     }
 }
 
@@ -59,7 +59,7 @@ impl Output {
             keys: None,
             names: vec![name.to_owned()],
             is_set: false,
-            rows: Batch { len: 1, columns: vec![Column::of(kind, vec![cell])] },
+            rows: Rows::of(Batch { len: 1, columns: vec![Column::of(kind, vec![cell])] }),
             heap,
             cursor: None,
             was_cut: false,
@@ -101,29 +101,30 @@ impl Output {
 
     /// The number of rows.
     pub fn len(&self) -> usize {
-        self.rows.len
+        self.rows.len()
     }
 
     /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
-        self.rows.len == 0
+        self.rows.len() == 0
     }
 
     /// The value in a row and a column; `None` beyond them.
     pub fn get(&self, row: usize, column: usize) -> Option<Value> {
-        let column = self.rows.columns.get(column)?;
-        let cell = column.cells().get(row)?;
-        Some(self.heap.get(column.kind_at(row), *cell).to_value())
+        let (batch, row) = self.rows.find(row)?;
+        let column = batch.columns.get(column)?;
+        Some(self.heap.get(column.kind_at(row), column.cells()[row]).to_value())
     }
 
     /// Row by row.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = Vec<Value>> + '_ {
-        (0..self.rows.len).map(|row| self.row(row))
+        (0..self.rows.len()).map(|row| self.row(row))
     }
 
     fn row(&self, row: usize) -> Vec<Value> {
+        let Some((batch, row)) = self.rows.find(row) else { return Vec::new() };
         let value = |column: &Column| self.heap.get(column.kind_at(row), column.cells()[row]).to_value();
-        self.rows.columns.iter().map(value).collect()
+        batch.columns.iter().map(value).collect()
     }
 
     /// The result as one value: for a relation the set of its tuples (a tuple of tuples where duplicates or the order

@@ -2,26 +2,34 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::Query;
 use super::ast::InElement;
 use super::evaluate::{all_inputs, analyzed, evaluate, evaluate_program};
-use super::input::{IntoInputs, IntoQuery};
-use super::logic::Program;
+use super::input::{Input, IntoInputs, IntoQuery};
+use super::known::{Ready, Rules};
 use super::options::QueryOptions;
 use super::output::Output;
-use super::plan::Samples;
 use crate::error::Result;
 
-/// A query that is parsed, and analyzed once and for all unless it takes rules. The order of its clauses is chosen at
-/// each run, for the inputs of that run; what that takes to know of an attribute's values is looked up again only when the
-/// number of its datoms has doubled or halved. It can be shared between threads.
+/// A query that is parsed and analyzed once and for all; where it takes rules, once for each of a few sets of rules. A
+/// plan is used again as long as the schemas are the same and the numbers of datoms have not doubled or halved. It can be
+/// shared between threads.
 #[derive(Debug, Clone)]
 pub struct Prepared {
     query: Query,
     /// `None` where the rules of a run have a say.
-    program: Option<Arc<Program>>,
-    samples: Arc<Samples>,
+    ready: Option<Arc<Ready>>,
+    /// The element of `:in` that is `%`.
+    rules: Option<usize>,
+    by_rules: Arc<Mutex<Vec<(Rules, Arc<Ready>)>>>,
+    /// What it was prepared to call.
+    options: QueryOptions,
 }
+
+/// Most sets of rules that are remembered for one query.
+const MOST_RULES: usize = 8;
 
 /// Prepares a query of built-in functions; [`prepare_with`] knows others.
 ///
@@ -46,10 +54,13 @@ pub fn prepare(query: impl IntoQuery) -> Result<Prepared> {
 /// As [`prepare`].
 pub fn prepare_with(query: impl IntoQuery, options: &QueryOptions) -> Result<Prepared> {
     let query = query.into_query()?;
-    let takes_rules = query.ast.inputs.iter().any(|element| matches!(element, InElement::Rules));
+    let rules = query.ast.inputs.iter().position(|element| matches!(element, InElement::Rules));
     // What is told of a run is made anew for each.
-    let program = if takes_rules || query.ast.stats { None } else { Some(Arc::new(analyzed(&query, None, options)?)) };
-    Ok(Prepared { query, program, samples: Arc::default() })
+    let ready = match rules.is_some() || query.ast.stats {
+        true => None,
+        false => Some(Arc::new(Ready::new(analyzed(&query, None, options)?))),
+    };
+    Ok(Prepared { query, ready, rules, by_rules: Arc::default(), options: options.clone() })
 }
 
 impl Prepared {
@@ -67,14 +78,37 @@ impl Prepared {
     /// # Errors
     /// As [`q_with`](super::q_with).
     pub fn run_with(&self, inputs: impl IntoInputs, options: &QueryOptions) -> Result<Output> {
-        let inputs = inputs.into_inputs();
-        match &self.program {
-            Some(program) => {
-                let inputs = all_inputs(&self.query, &inputs)?;
-                let options = &*options.for_inputs(&inputs);
-                evaluate_program(program, &inputs, options, 0, Some(&self.samples))
-            }
-            None => evaluate(&self.query, &inputs, options, 0),
+        self.answer(&inputs.into_inputs(), options)
+    }
+
+    /// Whether the names of the query mean what they mean with these options.
+    pub(super) fn is_for(&self, options: &QueryOptions) -> bool {
+        self.options.calls_the_same(options)
+    }
+
+    pub(super) fn answer(&self, given: &[Input], options: &QueryOptions) -> Result<Output> {
+        let inputs = all_inputs(&self.query, given)?;
+        let options = &*options.for_inputs(&inputs);
+        if let Some(ready) = &self.ready {
+            return evaluate_program(ready, &inputs, options, 0);
         }
+        let rules = self.rules.and_then(|at| Rules::of(inputs.get(at)));
+        let Some(rules) = rules.filter(|_| !self.query.ast.stats && self.is_for(options)) else {
+            return evaluate(&self.query, given, options, 0);
+        };
+        let known = self.by_rules.lock().iter().find(|(known, _)| *known == rules).map(|(_, ready)| Arc::clone(ready));
+        let ready = match known {
+            Some(ready) => ready,
+            None => {
+                let ready = Arc::new(Ready::new(analyzed(&self.query, Some(&inputs), options)?));
+                let mut by_rules = self.by_rules.lock();
+                if by_rules.len() >= MOST_RULES {
+                    by_rules.remove(0);
+                }
+                by_rules.push((rules, Arc::clone(&ready)));
+                ready
+            }
+        };
+        evaluate_program(&ready, &inputs, options, 0)
     }
 }

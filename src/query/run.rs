@@ -270,7 +270,7 @@ fn relation<'v>(rows: impl Iterator<Item = &'v [Value]>, width: usize, heap: &mu
     let columns: Vec<&Column> = batch.columns.iter().collect();
     let keys = KeyColumn::of_all(&columns, heap)?;
     let mut seen = RowSet::new(width);
-    let kept: Vec<u32> = (0..batch.len).filter(|row| seen.insert(&keys, *row).1).map(|row| row as u32).collect();
+    let kept = seen.fresh(&keys, batch.len);
     Ok(if kept.len() == batch.len { batch } else { batch.gather(&kept) })
 }
 

@@ -167,6 +167,11 @@ pub fn truthy(result: Option<&Value>) -> bool {
 pub struct Functions(Named<Function>);
 
 impl Functions {
+    /// Whether both are one table.
+    pub(crate) fn is_same(&self, other: &Functions) -> bool {
+        self.0.is_same(&other.0)
+    }
+
     /// The built-in functions.
     pub fn standard() -> Functions {
         let groups: [&[Builtin]; 6] = [

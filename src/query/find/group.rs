@@ -19,9 +19,32 @@ struct Fold {
     states: Vec<Box<dyn State>>,
 }
 
+/// The rows of a batch, those of each group together.
+struct Parted {
+    /// Where the rows of each group begin, and the end of all.
+    starts: Vec<usize>,
+    rows: Vec<u32>,
+}
+
+impl Parted {
+    fn new(groups: &[u32], count: usize) -> Parted {
+        let mut starts = vec![0_usize; count + 1];
+        groups.iter().for_each(|group| starts[*group as usize + 1] += 1);
+        (1..starts.len()).for_each(|group| starts[group] += starts[group - 1]);
+        let mut places = starts.clone();
+        let mut rows = vec![0; groups.len()];
+        for (row, group) in groups.iter().enumerate() {
+            let place = &mut places[*group as usize];
+            rows[*place] = row as u32;
+            *place += 1;
+        }
+        Parted { starts, rows }
+    }
+}
+
 impl Fold {
     /// Takes in a column, the cells of each group together.
-    fn add_cells(&mut self, kind: ValueKind, cells: &[u64], groups: &[u32]) -> Result<()> {
+    fn add_cells(&mut self, kind: ValueKind, cells: &[u64], groups: &[u32], parted: &mut Option<Parted>) -> Result<()> {
         if let [only] = self.states.as_mut_slice() {
             return only.add_cells(kind, cells);
         }
@@ -31,18 +54,9 @@ impl Fold {
             }
             return Ok(());
         }
-        let mut starts = vec![0_usize; self.states.len() + 1];
-        groups.iter().for_each(|group| starts[*group as usize + 1] += 1);
-        for group in 1..starts.len() {
-            starts[group] += starts[group - 1];
-        }
-        let mut sorted = vec![0; cells.len()];
-        let mut places = starts.clone();
-        for (cell, group) in cells.iter().zip(groups) {
-            let place = &mut places[*group as usize];
-            sorted[*place] = *cell;
-            *place += 1;
-        }
+        let count = self.states.len();
+        let Parted { starts, rows } = parted.get_or_insert_with(|| Parted::new(groups, count));
+        let sorted: Vec<u64> = rows.iter().map(|row| cells[*row as usize]).collect();
         for (group, state) in self.states.iter_mut().enumerate() {
             let own = &sorted[starts[group]..starts[group + 1]];
             if !own.is_empty() {
@@ -107,16 +121,16 @@ impl Groups {
                 fresh.push(0);
             }
         } else {
-            for row in 0..batch.len {
-                let (group, new) = self.seen.insert(&keys, row);
-                if new {
+            self.seen.insert_all(&keys, batch.len, |row, group, is_new| {
+                if is_new {
                     fresh.push(row as u32);
                 }
                 groups.push(group);
-            }
+            });
         }
         let fresh_rows = Batch { len: batch.len, columns }.gather(&fresh);
         self.groups.append(&fresh_rows);
+        let mut parted = None;
         for fold in &mut self.folds {
             for _ in 0..fresh.len() {
                 fold.states.push(fold.aggregate.state(&fold.args).map_err(|error| fold.place.mark(error))?);
@@ -125,7 +139,7 @@ impl Groups {
             match column.kind().filter(|kind| kind.is_inline()) {
                 Some(kind) => {
                     let place = Arc::clone(&fold.place);
-                    fold.add_cells(kind, column.cells(), &groups).map_err(|error| place.mark(error))?;
+                    fold.add_cells(kind, column.cells(), &groups, &mut parted).map_err(|error| place.mark(error))?;
                 }
                 None => {
                     for (row, group) in groups.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! Plans to operators.
 
 use super::call::CallOp;
+use super::closure::ClosureOp;
 use super::distinct::DistinctOp;
 use super::equal::EqualOp;
 use super::join::JoinOp;
@@ -11,7 +12,8 @@ use super::pipeline::Pipeline;
 use super::rows::RowsOp;
 use super::rule::RuleOp;
 use super::table::TableOp;
-use super::{Batch, Exec, Operator};
+use super::triangle::TriangleOp;
+use super::{Batch, Column, Exec, Operator};
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::logic::Var;
 use crate::query::plan::{Op, Plan};
@@ -46,6 +48,8 @@ pub(in crate::query) fn build<'q>(plan: &'q Plan, out: Option<&[Var]>, cx: &mut 
             Op::Not { body } => Box::new(NotOp::new(body, layout, next, cx)?),
             Op::Or { branches } => Box::new(OrOp::new(branches, layout, next, cx)?),
             Op::Rule(call) => Box::new(RuleOp::new(call, layout, next, cx)?),
+            Op::Closure(closure) => Box::new(ClosureOp::new(closure, layout, next, cx)?),
+            Op::Triangle(triangle) => Box::new(TriangleOp::new(triangle, next)?),
             Op::Table(call) => Box::new(TableOp::new(call, layout, next, cx)?),
             Op::Distinct => Box::new(DistinctOp::new(next.len())),
         });
@@ -81,8 +85,16 @@ struct ProjectOp {
 
 impl<'q> Operator<'q> for ProjectOp {
     fn feed(&mut self, batch: Batch, _: &mut Exec<'q>) -> Result<()> {
-        let columns = self.places.iter().map(|place| batch.columns[*place].clone()).collect();
-        self.batch = Some(Batch { len: batch.len, columns });
+        let mut columns: Vec<Option<Column>> = batch.columns.into_iter().map(Some).collect();
+        let mut out: Vec<Column> = Vec::with_capacity(self.places.len());
+        for (i, place) in self.places.iter().enumerate() {
+            let earlier = self.places[..i].iter().position(|other| other == place);
+            out.push(match earlier {
+                Some(earlier) => out[earlier].clone(),
+                None => columns[*place].take().unwrap_or_default(),
+            });
+        }
+        self.batch = Some(Batch { len: batch.len, columns: out });
         Ok(())
     }
 

@@ -22,12 +22,7 @@ pub(in crate::query) fn unseen(seen: &mut RowSet, batch: Batch, cx: &mut Exec<'_
     let columns: Vec<&Column> = batch.columns.iter().collect();
     let keys = KeyColumn::of_all(&columns, &mut cx.heap)?;
     let before = seen.len();
-    let mut fresh: Vec<u32> = Vec::new();
-    for row in 0..batch.len {
-        if seen.insert(&keys, row).1 {
-            fresh.push(row as u32);
-        }
-    }
+    let fresh = seen.fresh(&keys, batch.len);
     cx.budget.hold((seen.len() - before) * (8 + 8 * batch.columns.len()))?;
     Ok(if fresh.len() == batch.len { batch } else { batch.gather(&fresh) })
 }

@@ -88,6 +88,46 @@ impl Heap {
         self.intern(&leaf.v.get(row))
     }
 
+    /// [`canonical`](Self::canonical) for the cells of a column, of a kind that is not inline.
+    pub fn canonical_all(&mut self, kind: ValueKind, cells: &[u64]) -> Result<Vec<u64>> {
+        let mut out = Vec::with_capacity(cells.len());
+        // Texts seen lately, by their length and some of their bytes: few different ones come again and again.
+        let mut lately = [u64::MAX; LATELY];
+        let mut leaf: Option<(usize, Arc<Columns>)> = None;
+        let mut last = (0, 0);
+        for cell in cells {
+            let (pin, row) = ((cell >> 32) as usize, (cell & 0xFFFF_FFFF) as usize);
+            if pin == 0 {
+                out.push(*cell);
+                continue;
+            }
+            let columns = match &leaf {
+                Some((known, columns)) if *known == pin => columns,
+                _ => &leaf.insert((pin, Arc::clone(&self.pins[pin - 1]))).1,
+            };
+            // Neighbours that are equal share their bytes.
+            let own = (pin as u64, columns.v.cells()[row]);
+            if let Some(known) = out.last().filter(|_| own == last && columns.v.kind() == Some(kind)) {
+                out.push(*known);
+                continue;
+            }
+            last = own;
+            let value = columns.v.get(row);
+            let ValueRef::Str(text) = value else {
+                out.push(self.intern(&value)?);
+                continue;
+            };
+            let slot = &mut lately[digest(text)];
+            let is_known = *slot != u64::MAX
+                && matches!(self.own.get((*slot & 0xFFFF_FFFF) as usize), ValueRef::Str(known) if known == text);
+            if !is_known {
+                *slot = self.intern(&value)?;
+            }
+            out.push(*slot);
+        }
+        Ok(out)
+    }
+
     fn intern(&mut self, value: &ValueRef<'_>) -> Result<u64> {
         let hash = hash_value(&self.hasher, value);
         let own = &self.own;
@@ -110,6 +150,17 @@ impl Heap {
         self.index.insert_unique(hash, row as u32, |row| hash_value(hasher, &own.get(*row as usize)));
         Ok(place(0, row))
     }
+}
+
+/// Texts that are remembered while a column is made canonical.
+const LATELY: usize = 256;
+
+fn digest(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let at = |i: usize| bytes.get(i).copied().map_or(0, u64::from);
+    let n = bytes.len();
+    let mixed = at(0) | at(n / 2) << 8 | at(n.wrapping_sub(1)) << 16 | at(2) << 24 | (n as u64) << 32;
+    (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as usize
 }
 
 fn weigh(value: &ValueRef<'_>) -> usize {

@@ -103,6 +103,11 @@ impl<'q> JoinOp<'q> {
         let mut probe_rows: Vec<u32> = Vec::new();
         let mut built_rows: Vec<u32> = Vec::new();
         let cross = self.probe_keys.is_empty();
+        let all_at_once =
+            self.at == 0 && self.probe.len > 0 && self.partner.is_none() && !(self.exists && self.build_left);
+        if all_at_once && !cross && index.pair_all(&self.probe_keys, &mut probe_rows, &mut built_rows) {
+            self.at = self.probe.len;
+        }
         while self.at < self.probe.len && probe_rows.len() < BATCH {
             if self.partner.is_none() {
                 self.partner =
@@ -141,9 +146,18 @@ impl<'q> JoinOp<'q> {
         let (left, right) = if self.build_left { (built, &self.probe) } else { (&self.probe, built) };
         let (left_rows, right_rows) =
             if self.build_left { (&built_rows, &probe_rows) } else { (&probe_rows, &built_rows) };
+        // Rows of the probe that all go out once, in their order.
+        let whole =
+            probe_rows.len() == self.probe.len && probe_rows.iter().enumerate().all(|(i, row)| i as u32 == *row);
+        let ascends = probe_rows.is_sorted();
+        let pick = |columns: &[Column], column: usize, rows: &[u32], is_probe: bool| match is_probe {
+            true if whole => columns[column].clone(),
+            true if ascends => columns[column].gather_ascending(rows),
+            _ => columns[column].gather(rows),
+        };
         let columns = self.out.iter().map(|source| match source {
-            Source::Left(column) => left.columns[*column].gather(left_rows),
-            Source::Right(column) => right.columns[*column].gather(right_rows),
+            Source::Left(column) => pick(&left.columns, *column, left_rows, !self.build_left),
+            Source::Right(column) => pick(&right.columns, *column, right_rows, self.build_left),
         });
         Some(Batch { len: probe_rows.len(), columns: columns.collect() })
     }
@@ -191,6 +205,7 @@ impl<'q> Operator<'q> for JoinOp<'q> {
 
     fn finish(&mut self, cx: &mut Exec<'q>) -> Result<()> {
         self.probe = Batch::default();
+        self.probe_keys.clear();
         self.at = 0;
         if !self.build_left {
             return Ok(());

@@ -3,8 +3,10 @@
 mod batch;
 mod build;
 mod call;
+mod closure;
 mod distinct;
 mod equal;
+mod graph;
 mod heap;
 mod join;
 mod key;
@@ -16,9 +18,10 @@ mod pipeline;
 mod rows;
 mod rule;
 mod table;
+mod triangle;
 mod vector;
 
-pub(super) use batch::{Batch, Column};
+pub(super) use batch::{Batch, Column, Rows};
 pub(super) use build::build;
 pub(super) use distinct::unseen;
 pub(super) use heap::Heap;
@@ -41,6 +44,8 @@ pub(super) struct Exec<'q> {
     pub meter: Meter<'q>,
     /// The tables of the components of rules that are being solved, the innermost last.
     pub solving: Vec<Vec<Table>>,
+    /// Whether the plan was made for an earlier run, so that its constants are to be resolved again.
+    pub again: bool,
     /// Whether the error that ended the run came from a function that the query called.
     pub call_failed: bool,
 }

@@ -90,12 +90,9 @@ impl Relation {
     pub fn add(&mut self, batch: &Batch, heap: &mut super::Heap) -> Result<usize> {
         let columns: Vec<&Column> = batch.columns.iter().collect();
         let keys = KeyColumn::of_all(&columns, heap)?;
-        let mut fresh: Vec<u32> = Vec::new();
-        for row in 0..batch.len {
-            if self.seen.insert(&keys, row).1 {
-                fresh.push(row as u32);
-                self.indexes.iter_mut().for_each(|index| index.push(&keys, row));
-            }
+        let fresh = self.seen.fresh(&keys, batch.len);
+        for index in &mut self.indexes {
+            fresh.iter().for_each(|row| index.push(&keys, *row as usize));
         }
         self.rows.append(&batch.gather(&fresh));
         Ok(fresh.len())

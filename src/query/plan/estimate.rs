@@ -3,13 +3,14 @@
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 
-use super::shape::Shape;
+use super::shape::{Shape, shape};
 use super::{A, E, Part, V, ValueRange};
 use crate::datom::{AttrId, Component, Cut, Key, Order, Side, Value};
 use crate::db::{Db, Mode};
 use crate::edn::Keyword;
 use crate::error::Result;
 use crate::index::Direction;
+use crate::query::logic::Term;
 
 /// What is expected of a pattern by itself.
 #[derive(Debug, Clone, Copy)]
@@ -148,6 +149,24 @@ pub(super) fn estimate(db: &Db, shape: &Shape, range: &ValueRange, samples: Opti
         }
     }
     Ok(Estimate { rows, distinct, read })
+}
+
+/// How many datoms lie behind a pattern, comparisons left out; `None` where they cannot be many.
+pub(in crate::query) fn read_of(db: &Db, terms: &[Term], constants: &[Value]) -> Result<Option<f64>> {
+    let Ok(shape) = shape(db, terms, constants)? else { return Ok(Some(0.0)) };
+    let is_const = |i: usize| matches!(shape.parts[i], Part::Const(_));
+    let few = match &shape.attribute {
+        Some(attribute) => (is_const(V) && attribute.unique.is_some()) || (is_const(E) && !attribute.is_many()),
+        None => is_const(E),
+    };
+    if few {
+        return Ok(None);
+    }
+    let order = scan_order(&shape, &ValueRange::default());
+    let (key, len) = constant_key(&shape.parts, order);
+    let (from, to) = cuts(key, &ValueRange::default());
+    let bounded = len > 0;
+    Ok(Some(db.count(order, bounded.then_some(&from), bounded.then_some(&to))?.rows as f64))
 }
 
 #[derive(Debug, Clone, Copy, Default)]

@@ -52,6 +52,19 @@ pub(in crate::query) fn explain_plan(plan: &Plan, program: &Program, meter: Opti
                 let rule = &program.rules[call.rule];
                 format!("rule {}, {bound} of {} arguments bound", rule.name, call.args.len())
             }
+            Op::Closure(closure) => {
+                let known = |arg: &RuleArg| matches!(arg, RuleArg::Known(_));
+                let asked = match (known(&closure.near), known(&closure.far)) {
+                    (true, true) => "between known ends",
+                    (true, false) => "from one end",
+                    _ => "all",
+                };
+                format!("paths over {}, {asked}", closure.attribute.ident)
+            }
+            Op::Triangle(triangle) => {
+                let idents = triangle.sides.iter().map(|side| side.attribute.ident.to_string());
+                format!("triangles of {}", idents.collect::<Vec<_>>().join(" "))
+            }
             Op::Table(call) => format!("table {:?}", call.table),
             Op::Distinct => "distinct".to_owned(),
         };

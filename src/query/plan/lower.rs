@@ -34,6 +34,8 @@ pub(in crate::query) struct Planner<'r> {
     pub samples: Option<&'r Samples>,
     /// Variables of inputs that hold idents or lookup refs: only a seek resolves these.
     pub waits_for: HashSet<Var>,
+    /// Whether the plan says what holds for these constants and this state alone.
+    once: Cell<bool>,
     /// Warnings, for explain.
     pub warnings: RefCell<Vec<String>>,
     /// How many components of rules are being planned inside one another.
@@ -53,6 +55,12 @@ pub(in crate::query) fn plan_body(
     needed: &HashSet<Var>,
 ) -> Result<Plan> {
     let facets = planner.facets(clauses)?;
+    if input.is_empty()
+        && rows <= 1.0
+        && let Some(plan) = planner.begins_with_triangle(clauses, &facets, needed)?
+    {
+        return Ok(plan);
+    }
     let mut state = State::new(input, rows);
     let choices = planner.order(clauses, &facets, &mut state, 0)?;
     planner.lower(clauses, &facets, &choices, input, rows, needed)
@@ -103,11 +111,17 @@ impl<'r> Planner<'r> {
             late,
             samples,
             waits_for,
+            once: Cell::new(late),
             warnings: RefCell::default(),
             depth: Cell::new(0),
             checking: RefCell::default(),
             checked: RefCell::default(),
         }
+    }
+
+    /// Whether the plan is good for this run alone.
+    pub fn is_for_once(&self) -> bool {
+        self.once.get()
     }
 
     /// Whether a rule can be asked with these arguments known. Calls of a rule that is being looked at are taken to run;
@@ -149,6 +163,7 @@ impl<'r> Planner<'r> {
                 }
                 Source::Db(db) => match shape(db, terms, &self.run.constants).map_err(|e| clause.place.mark(e))? {
                     Err(nothing) => {
+                        self.once.set(true);
                         self.warn(nothing.clone());
                         Facet::Nothing(nothing)
                     }
@@ -178,31 +193,69 @@ impl<'r> Planner<'r> {
             return range;
         };
         for clause in clauses {
-            let Kind::Call(call) = &clause.kind else { continue };
-            let (None, [Arg::Term(a), Arg::Term(b)]) = (&call.binding, call.args.as_slice()) else { continue };
-            let (constant, flipped) = match (a, b) {
-                (Term::Var(var), Term::Const(c)) if var == v => (*c, false),
-                (Term::Const(c), Term::Var(var)) if var == v => (*c, true),
-                _ => continue,
-            };
-            let bound = &self.run.constants[constant];
-            if bound.kind() != kind || !matches!(kind, ValueKind::Long | ValueKind::Instant | ValueKind::Str) {
-                continue;
-            }
-            let bound = bound.clone();
-            match (call.name.as_str(), flipped) {
-                ("<", false) | (">", true) => tighten(&mut range.high, (bound, false), std::cmp::Ordering::Less),
-                ("<=", false) | (">=", true) => tighten(&mut range.high, (bound, true), std::cmp::Ordering::Less),
-                (">", false) | ("<", true) => tighten(&mut range.low, (bound, false), std::cmp::Ordering::Greater),
-                (">=", false) | ("<=", true) => tighten(&mut range.low, (bound, true), std::cmp::Ordering::Greater),
+            let Some((name, bound, flipped)) = self.comparison(clause, *v, kind) else { continue };
+            let (low, high) = around(&bound);
+            let (is_exact, more, less) = (is_exact(kind), std::cmp::Ordering::Greater, std::cmp::Ordering::Less);
+            match (name, flipped) {
+                ("<", false) | (">", true) => tighten(&mut range.high, (high, !is_exact), less),
+                ("<=", false) | (">=", true) => tighten(&mut range.high, (high, true), less),
+                (">", false) | ("<", true) => tighten(&mut range.low, (low, !is_exact), more),
+                (">=", false) | ("<=", true) => tighten(&mut range.low, (low, true), more),
                 ("=" | "==", _) => {
-                    tighten(&mut range.high, (bound.clone(), true), std::cmp::Ordering::Less);
-                    tighten(&mut range.low, (bound, true), std::cmp::Ordering::Greater);
+                    tighten(&mut range.high, (high, true), less);
+                    tighten(&mut range.low, (low, true), more);
                 }
                 _ => {}
             }
         }
         range
+    }
+
+    /// A comparison of a variable with a constant that the values of a kind can be held against: the name, the constant as
+    /// such a value, and whether it stands before the variable.
+    fn comparison<'c>(&self, clause: &'c Clause, v: Var, kind: ValueKind) -> Option<(&'c str, Value, bool)> {
+        let Kind::Call(call) = &clause.kind else { return None };
+        let (None, [Arg::Term(a), Arg::Term(b)]) = (&call.binding, call.args.as_slice()) else { return None };
+        let (constant, flipped) = match (a, b) {
+            (Term::Var(var), Term::Const(c)) if *var == v => (*c, false),
+            (Term::Const(c), Term::Var(var)) if *var == v => (*c, true),
+            _ => return None,
+        };
+        let name = call.name.as_str();
+        if !matches!(name, "<" | "<=" | ">" | ">=" | "=" | "==") {
+            return None;
+        }
+        let bound = match (kind, &self.run.constants[constant]) {
+            (ValueKind::Double, Value::Long(n)) if n.unsigned_abs() < 1 << 53 && !matches!(name, "=") => {
+                Value::Double(*n as f64)
+            }
+            (ValueKind::Double, Value::Double(x)) if !x.is_nan() => Value::Double(*x),
+            (ValueKind::Long | ValueKind::Instant | ValueKind::Str, bound) if bound.kind() == kind => bound.clone(),
+            _ => return None,
+        };
+        Some((name, bound, flipped))
+    }
+
+    /// Comparisons that need no filter, because what is read of the index of values passes them.
+    fn implied(&self, clauses: &[Clause], facets: &[Facet], choices: &[Choice], input: &[Var]) -> Vec<usize> {
+        let mut implied = Vec::new();
+        let mut bound: HashSet<Var> = input.iter().copied().collect();
+        for choice in choices {
+            if let Facet::Pattern(known) = &facets[choice.clause]
+                && let Part::Out(v) = &known.shape.parts[V]
+                && !bound.contains(v)
+                && !known.range.is_all()
+                && !matches!(known.shape.parts[E], Part::Const(_))
+                && !matches!(choice.method, Method::Lookup(order) if order != Order::Avet)
+                && let Some(kind) = known.shape.attribute.as_ref().and_then(|a| a.value_type?.kind())
+                && is_exact(kind)
+            {
+                let is_comparison = |i: &usize| self.comparison(&clauses[*i], *v, kind).is_some();
+                implied.extend((0..clauses.len()).filter(is_comparison));
+            }
+            self.binds(&clauses[choice.clause].kind, &mut bound);
+        }
+        implied
     }
 
     fn lower(
@@ -214,6 +267,8 @@ impl<'r> Planner<'r> {
         input_rows: f64,
         needed: &HashSet<Var>,
     ) -> Result<Plan> {
+        let implied = self.implied(clauses, facets, choices, input);
+        let choices: Vec<&Choice> = choices.iter().filter(|choice| !implied.contains(&choice.clause)).collect();
         // What the steps from each one on need.
         let mut needed_from: Vec<HashSet<Var>> = vec![needed.clone()];
         for choice in choices.iter().rev() {
@@ -286,8 +341,8 @@ impl<'r> Planner<'r> {
     ) -> Result<Op> {
         Ok(match (&clause.kind, facet) {
             (_, Facet::Nothing(reason)) => Op::Nothing(reason.clone()),
-            (Kind::Pattern { source, .. }, Facet::Pattern(known)) => {
-                self.pattern(*source, known, method, layout, rows, after, facts, &clause.place)
+            (Kind::Pattern { source, terms }, Facet::Pattern(known)) => {
+                self.pattern(*source, terms, known, method, layout, rows, after, facts, &clause.place)
             }
             (kind, Facet::Rows { relation, vars, rows: expected }) => {
                 self.rows(kind, *relation, vars, *expected, layout, rows, after, facts, &clause.place)
@@ -322,6 +377,11 @@ impl<'r> Planner<'r> {
                 Op::Equal { a: operand(first), b: operand(second), copy: !known(second) }
             }
             (Kind::Not { body, shared }, _) => {
+                if !layout.is_empty()
+                    && let Some(lookup) = self.missing(body, layout, rows)?
+                {
+                    return Ok(Op::Lookup(lookup));
+                }
                 let mut input: Vec<Var> = shared.clone();
                 input.push(ROW);
                 let needed = HashSet::from_iter([ROW]);
@@ -333,8 +393,18 @@ impl<'r> Planner<'r> {
                 Op::Or { branches: plans.collect::<Result<_>>()? }
             }
             (Kind::Rule { rule, args }, _) => {
-                facts.repeats();
                 let args = self.rule_args(args, layout);
+                if let Some(closure) = self.paths(*rule, &args)? {
+                    for arg in &args {
+                        match arg {
+                            RuleArg::Known(_) => {}
+                            RuleArg::Out(var) => facts.varies(*var),
+                            RuleArg::Any => facts.repeats(),
+                        }
+                    }
+                    return Ok(Op::Closure(closure));
+                }
+                facts.repeats();
                 let known = args.iter().map(|arg| matches!(arg, RuleArg::Known(_))).collect();
                 Op::Rule(RuleCall { rule: *rule, component: self.component(*rule, known)?, args })
             }
@@ -343,6 +413,31 @@ impl<'r> Planner<'r> {
                 Op::Table(TableCall { table: *table, args: self.rule_args(args, layout), required: required.clone() })
             }
             _ => Op::Nothing("a clause of no kind".to_owned()),
+        })
+    }
+
+    /// A `not` over one pattern that an index answers for each row: the rows without a match.
+    fn missing(&self, body: &[Clause], layout: &[Var], rows: f64) -> Result<Option<Lookup>> {
+        let [clause] = body else { return Ok(None) };
+        let (Kind::Pattern { source, terms }, Facet::Pattern(known)) = (&clause.kind, self.facet(clause, body)?) else {
+            return Ok(None);
+        };
+        let is_bound = |i: usize| matches!(&known.shape.parts[i], Part::Out(var) if layout.contains(var));
+        let has_attribute = known.shape.attribute.is_some();
+        let order = match &known.shape.attribute {
+            Some(_) if is_bound(E) => Order::Aevt,
+            Some(attribute) if is_bound(V) && attribute.in_avet() => Order::Avet,
+            _ => return Ok(None),
+        };
+        if !has_attribute || matches!(known.shape.parts[OP], Part::Out(_)) {
+            return Ok(None);
+        }
+        let (nothing, mut facts) = (HashSet::new(), Facts::default());
+        let method = Method::Lookup(order);
+        let op = self.pattern(*source, terms, &known, method, layout, rows, &nothing, &mut facts, &clause.place);
+        Ok(match op {
+            Op::Lookup(lookup) if lookup.exists => Some(Lookup { anti: true, ..lookup }),
+            _ => None,
         })
     }
 
@@ -420,6 +515,7 @@ impl<'r> Planner<'r> {
     fn pattern(
         &self,
         source: usize,
+        terms: &[Term],
         known: &Known,
         method: Method,
         layout: &[Var],
@@ -430,6 +526,10 @@ impl<'r> Planner<'r> {
     ) -> Op {
         let Known { shape, estimate, range } = known;
         let by_lookup = matches!(method, Method::Lookup(_));
+        let given = std::array::from_fn(|i| match terms.get(i) {
+            Some(Term::Const(constant)) if i != A => Some(*constant),
+            _ => None,
+        });
         let mut parts = shape.parts.clone();
         // An equality needs its first position even if nobody else does.
         let is_same = |i: usize| shape.parts.iter().any(|part| matches!(part, Part::Same(first) if *first == i));
@@ -462,7 +562,7 @@ impl<'r> Planner<'r> {
             Method::Lookup(order) => {
                 warn_scan(order);
                 let range = if order == Order::Avet { range.clone() } else { ValueRange::default() };
-                Op::Lookup(Lookup { source, order, parts, range, exists })
+                Op::Lookup(Lookup { source, order, parts, given, range, exists, anti: false, first: None })
             }
             _ => {
                 warn_scan(scan);
@@ -475,7 +575,16 @@ impl<'r> Planner<'r> {
                 }
                 let build_left = matches!(method, Method::Join { build_left: true }) && !keys.is_empty();
                 let range = if scan == Order::Avet { range.clone() } else { ValueRange::default() };
-                let op = Op::Lookup(Lookup { source, order: scan, parts, range, exists: false });
+                let op = Op::Lookup(Lookup {
+                    source,
+                    order: scan,
+                    parts,
+                    given,
+                    range,
+                    exists: false,
+                    anti: false,
+                    first: None,
+                });
                 let step = Step { op, layout: outs, rows: estimate.rows, place: Arc::clone(place) };
                 let right = Plan { steps: vec![step], input: Vec::new(), rows: estimate.rows, distinct: false };
                 Op::Join { right, keys, exists, build_left }
@@ -520,8 +629,21 @@ impl<'r> Planner<'r> {
 }
 
 /// Whether what the schema promises holds for what a database shows.
-fn holds(db: &Db) -> bool {
+pub(in crate::query) fn holds(db: &Db) -> bool {
     db.mode() == Mode::State && db.as_of_t().is_none()
+}
+
+/// Whether a comparison of values of a kind is that of the index. Doubles have a zero of either sign, and NaN.
+fn is_exact(kind: ValueKind) -> bool {
+    kind != ValueKind::Double
+}
+
+/// The least and the greatest value that equal a bound as numbers do.
+fn around(bound: &Value) -> (Value, Value) {
+    match bound {
+        Value::Double(0.0) => (Value::Double(-0.0), Value::Double(0.0)),
+        other => (other.clone(), other.clone()),
+    }
 }
 
 fn tighten(bound: &mut Option<(Value, bool)>, new: (Value, bool), closer: std::cmp::Ordering) {

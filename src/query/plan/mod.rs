@@ -5,18 +5,23 @@ mod explain;
 mod facts;
 mod lower;
 mod order;
+mod ordered;
 mod rules;
 mod shape;
+mod triangle;
 
-pub(super) use estimate::{Samples, cuts};
+pub(super) use estimate::{Samples, cuts, read_of};
 pub(super) use explain::{ExplainStep, explain_plan, form_map};
-pub(super) use lower::{Planner, ROW, plan_body};
-pub(super) use shape::{resolve_entity, resolve_value};
+pub(super) use lower::{Planner, ROW, holds, plan_body};
+pub(super) use ordered::read_in_order;
+pub(super) use shape::{resolve_at, resolve_entity, resolve_value};
 
 use std::sync::Arc;
 
 use super::logic::{Arg, Bind, Call, Place, TableRef, Var};
 use crate::datom::{Order, Value};
+use crate::index::Direction;
+use crate::schema::Attribute;
 
 /// Steps from left to right; each extends, narrows or spreads the rows of the one before.
 #[derive(Debug)]
@@ -77,6 +82,10 @@ pub(super) enum Op {
         branches: Vec<Plan>,
     },
     Rule(RuleCall),
+    /// Paths over one attribute.
+    Closure(Closure),
+    /// All triangles of three attributes.
+    Triangle(Triangle),
     /// Rows of a table of the rules that are being solved.
     Table(TableCall),
     /// Keeps one of equal rows.
@@ -116,10 +125,16 @@ pub(super) struct Lookup {
     pub order: Order,
     /// Entity, attribute, value, transaction, added.
     pub parts: [Part; 5],
+    /// The constants that entity, value and transaction were resolved from.
+    pub given: [Option<usize>; 5],
     /// Bounds of the value, when it is neither constant nor bound.
     pub range: ValueRange,
     /// Whether one match is as good as many.
     pub exists: bool,
+    /// Whether the rows without a match are kept, instead of those with one.
+    pub anti: bool,
+    /// The values are wanted in order, from which end, and about so many datoms will do.
+    pub first: Option<(Direction, usize)>,
 }
 
 /// Bounds of a value; with `bool` whether the bound itself is in.
@@ -148,6 +163,34 @@ pub(super) struct RuleCall {
     pub rule: usize,
     pub component: Component,
     pub args: Vec<RuleArg>,
+}
+
+/// Paths over a ref attribute, searched from one end.
+#[derive(Debug)]
+pub(super) struct Closure {
+    pub source: usize,
+    pub attribute: Arc<Attribute>,
+    /// Whether the search goes from entities to values.
+    pub along: bool,
+    /// Where the search begins, and where it leads.
+    pub near: RuleArg,
+    pub far: RuleArg,
+}
+
+/// Three variables `a`, `b`, `c`, and what ties `a` to `b`, `b` to `c`, `a` to `c`.
+#[derive(Debug)]
+pub(super) struct Triangle {
+    pub vars: [Var; 3],
+    pub sides: [Side; 3],
+}
+
+/// A ref attribute as a tie of two variables.
+#[derive(Debug, Clone)]
+pub(super) struct Side {
+    pub source: usize,
+    pub attribute: Arc<Attribute>,
+    /// Whether the first variable is the entity.
+    pub along: bool,
 }
 
 /// A join with a table. Asking for answers adds to the demand.

@@ -9,7 +9,9 @@ use hashbrown::HashSet;
 
 use super::lower::Planner;
 use super::order::State;
-use super::{Component, RuleArg, TablePlan, Variant, plan_body};
+use super::shape::shape;
+use super::{Component, Operand, RuleArg, TablePlan, Variant, plan_body};
+use crate::datom::{Cut, Key, Order, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::logic::{Branch, Clause, Kind, TableRef, Term, Var};
 
@@ -18,6 +20,9 @@ const MAX_TABLES: usize = 256;
 
 /// Deepest planning of components inside components.
 const MAX_COMPONENTS: usize = 40;
+
+/// Most edges of a graph that is read whole though only some paths are asked for.
+const WHOLE_GRAPH: u64 = 1 << 14;
 
 /// Rows taken to be in a table, for the order of joins.
 const TABLE_ROWS: f64 = 100.0;
@@ -102,6 +107,31 @@ impl Planner<'_> {
             middle,
             forwards: matches!(&edge.kind, Kind::Pattern { terms, .. } if terms.first() == Some(&Term::Var(*from))),
         })
+    }
+
+    /// A call of such a rule, as a search: where all paths are asked for, or the graph is small enough to be read whole.
+    pub(super) fn paths(&self, rule: usize, args: &[RuleArg]) -> Result<Option<super::Closure>> {
+        let (Some(closure), [start, end]) = (self.closure(rule), args) else { return Ok(None) };
+        let Kind::Pattern { source, terms } = &closure.base.body[0].kind else { return Ok(None) };
+        let Some(db) = self.run.db(*source) else { return Ok(None) };
+        let Ok(shape) = shape(db, terms, &self.run.constants)? else { return Ok(None) };
+        let Some(attribute) = shape.attribute.filter(|attribute| attribute.is_ref()) else { return Ok(None) };
+        let is_known = |arg: &RuleArg| matches!(arg, RuleArg::Known(_));
+        let is_id = |arg: &RuleArg| match arg {
+            RuleArg::Known(Operand::Const(value)) => matches!(value, Value::Ref(_) | Value::Long(_)),
+            RuleArg::Known(Operand::Var(var)) => !self.waits_for.contains(var),
+            _ => true,
+        };
+        let key = Key { a: Some(attribute.id), ..Key::default() };
+        let count = db.count(Order::Aevt, Some(&Cut::before(key.clone())), Some(&Cut::after(key)))?;
+        let asks = is_known(start) || is_known(end);
+        if !is_id(start) || !is_id(end) || (asks && count.rows > WHOLE_GRAPH) {
+            return Ok(None);
+        }
+        let from_start = is_known(start) || !is_known(end);
+        let (near, far) = if from_start { (start, end) } else { (end, start) };
+        let along = closure.forwards == from_start;
+        Ok(Some(super::Closure { source: *source, attribute, along, near: near.clone(), far: far.clone() }))
     }
 
     fn recurs(&self, clause: &Clause, component: usize) -> bool {

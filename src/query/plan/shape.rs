@@ -48,13 +48,7 @@ pub(super) fn shape(db: &Db, terms: &[Term], constants: &[Value]) -> Result<Resu
             Term::Const(_) if i == A => continue,
             Term::Const(constant) => {
                 let value = &constants[*constant];
-                let resolved = match i {
-                    E | TX => resolve_entity(db, value)?.map(Value::Ref),
-                    V => resolve_value(db, attribute.as_deref(), value)?,
-                    OP => Some(value.clone()),
-                    _ => None,
-                };
-                match resolved {
+                match resolve_at(db, attribute.as_deref(), i, value)? {
                     Some(value) => Part::Const(value),
                     None => return Ok(Err(format!("{value:?} names no entity"))),
                 }
@@ -62,6 +56,21 @@ pub(super) fn shape(db: &Db, terms: &[Term], constants: &[Value]) -> Result<Resu
         };
     }
     Ok(Ok(Shape { parts, attribute }))
+}
+
+/// What a constant means at a position other than that of the attribute; `None` where it names nothing.
+pub(in crate::query) fn resolve_at(
+    db: &Db,
+    attribute: Option<&Attribute>,
+    position: usize,
+    value: &Value,
+) -> Result<Option<Value>> {
+    match position {
+        E | TX => Ok(resolve_entity(db, value)?.map(Value::Ref)),
+        V => resolve_value(db, attribute, value),
+        OP => Ok(Some(value.clone())),
+        _ => Ok(None),
+    }
 }
 
 fn resolve_attribute(db: &Db, value: &Value) -> Result<Result<Arc<Attribute>, Nothing>> {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{By, LookupOp, extend_part};
+use super::{LookupOp, SHARED};
 use crate::datom::{Columns, Cut, EntityId, Key, Side, Value, ValueKind, ValueRef, compare};
 use crate::edn::Keyword;
 use crate::error::Result;
 use crate::index::{Chunk, Cursor, Direction};
 use crate::query::operator::batch::{BATCH, Column};
 use crate::query::operator::{Exec, equal_values};
-use crate::query::plan::{E, TX, V, resolve_entity};
+use crate::query::plan::resolve_entity;
 
 /// A cursor and the chunk that it stands in.
 pub(super) struct Reader {
@@ -29,10 +29,25 @@ impl Reader {
         Ok(self.chunk.as_ref().map(|chunk| (&chunk.columns, self.at, chunk.end)))
     }
 
+    /// Leaves the rows from `end` on.
+    fn end_at(&mut self, end: usize) {
+        if let Some(chunk) = &mut self.chunk {
+            chunk.end = end;
+        }
+    }
+
     /// Leaves the rest of the chunk, and what follows up to `cut`.
     fn leap(&mut self, cut: &Cut) -> Result<()> {
         self.chunk = None;
         self.cursor.seek(cut)
+    }
+
+    /// Whether an entity after the chunk is to be expected in the next one.
+    fn is_near(&self, entity: u64) -> bool {
+        self.chunk.as_ref().is_some_and(|chunk| {
+            let (first, last) = (chunk.columns.e.get(chunk.start), chunk.columns.e.get(chunk.end - 1));
+            entity.saturating_sub(last) <= last.saturating_sub(first) + 1
+        })
     }
 }
 
@@ -55,32 +70,56 @@ impl LookupOp {
         Ok(out)
     }
 
-    /// Takes the rows in the order of entities.
-    pub(super) fn sort_by_entity(&mut self, column: usize, cx: &Exec<'_>) -> Result<()> {
-        let column = &self.left.columns[column];
-        self.rows.clear();
-        self.entities.clear();
-        if column.kind() == Some(ValueKind::Ref) {
-            self.entities.extend_from_slice(column.cells());
-            self.rows.extend(0..self.left.len as u32);
-        } else {
-            let named = self.entities_of(&self.left.columns[by_column(self.by)], cx)?;
-            for (row, entity) in named.into_iter().enumerate() {
-                if let Some(entity) = entity {
-                    self.entities.push(entity);
-                    self.rows.push(row as u32);
-                }
-            }
-        }
-        if !self.entities.is_sorted() {
-            let mut pairs: Vec<(u64, u32)> = self.entities.iter().copied().zip(self.rows.iter().copied()).collect();
-            pairs.sort_unstable();
-            self.entities.clear();
-            self.entities.extend(pairs.iter().map(|(entity, _)| *entity));
+    /// Takes all rows as they stand.
+    pub(super) fn rows_in_order(&mut self) {
+        let (n, len) = (self.left.len, self.rows.len());
+        if !self.in_order {
             self.rows.clear();
-            self.rows.extend(pairs.iter().map(|(_, row)| *row));
+            self.rows.extend(0..n as u32);
+            self.in_order = true;
+        } else if n < len {
+            self.rows.truncate(n);
+        } else {
+            self.rows.extend(len as u32..n as u32);
         }
+    }
+
+    /// For each of `rows` the entity.
+    pub(super) fn entities(&self, column: usize) -> &[u64] {
+        match &self.entities {
+            Some(entities) => entities,
+            None => self.left.columns[column].cells(),
+        }
+    }
+
+    /// Takes the rows in the order of entities.
+    pub(super) fn sort_by_entity(&mut self, by: usize, cx: &Exec<'_>) -> Result<()> {
+        let column = &self.left.columns[by];
+        self.entities = None;
+        if column.kind() == Some(ValueKind::Ref) {
+            if column.is_ascending() || column.cells().is_sorted() {
+                self.rows_in_order();
+                return Ok(());
+            }
+            let (entities, rows) = sorted_with_places(column.cells());
+            (self.entities, self.rows, self.in_order) = (Some(entities), rows, false);
+            return Ok(());
+        }
+        let named = self.entities_of(column, cx)?;
+        let mut pairs: Vec<(u64, u32)> =
+            named.into_iter().zip(0..).filter_map(|(entity, row)| Some((entity?, row))).collect();
+        if !pairs.is_sorted() {
+            pairs.sort_unstable();
+        }
+        self.take_pairs(&pairs);
         Ok(())
+    }
+
+    fn take_pairs(&mut self, pairs: &[(u64, u32)]) {
+        self.entities = Some(pairs.iter().map(|(entity, _)| *entity).collect());
+        self.rows.clear();
+        self.rows.extend(pairs.iter().map(|(_, row)| *row));
+        self.in_order = false;
     }
 
     /// The value by which the index is entered for a row, as the attribute stores it.
@@ -94,6 +133,7 @@ impl LookupOp {
         let column = &self.left.columns[column];
         self.rows.clear();
         self.rows.extend(0..self.left.len as u32);
+        self.in_order = false;
         let cells = column.cells();
         match column.kind() {
             Some(ValueKind::Long | ValueKind::Instant | ValueKind::Ref) => {
@@ -118,7 +158,8 @@ impl LookupOp {
             if self.run == 0 {
                 let (from, to) = (self.from.clone(), self.to.clone());
                 let (from, to) = if self.bounded { (Some(from), Some(to)) } else { (None, None) };
-                let cursor = self.db.cursor(self.order, from.as_ref(), to.as_ref(), Direction::Forward)?;
+                let direction = if self.reverse { Direction::Reverse } else { Direction::Forward };
+                let cursor = self.db.cursor(self.order, from.as_ref(), to.as_ref(), direction)?;
                 self.reader = Some(Reader { cursor, chunk: None, at: 0 });
                 self.run = 1;
             }
@@ -136,13 +177,21 @@ impl LookupOp {
                 self.end_run();
                 return Ok(());
             };
-            let end = end.min(start + piece);
             let columns = Arc::clone(columns);
-            reader.at = end;
+            let (start, end) = if self.reverse {
+                let start = start.max(end.saturating_sub(piece));
+                reader.end_at(start);
+                (start, end)
+            } else {
+                let end = end.min(start + piece);
+                reader.at = end;
+                (start, end)
+            };
             if !self.emit(&columns, start, end, cx) {
                 self.end_run();
                 return Ok(());
             }
+            self.full = self.made >= SHARED && self.made == end - start && self.checks.is_empty() && !self.exists;
         }
         Ok(())
     }
@@ -153,9 +202,9 @@ impl LookupOp {
     }
 
     /// By entity: one pass over the index, leaping over what no row asks for.
-    pub(super) fn step_entities(&mut self, cx: &mut Exec<'_>) -> Result<()> {
+    pub(super) fn step_entities(&mut self, column: usize, cx: &mut Exec<'_>) -> Result<()> {
         while self.next < self.rows.len() && !self.is_full() {
-            let target = self.entities[self.next];
+            let target = self.entities(column)[self.next];
             let Some(mut reader) = self.reader.take() else {
                 let (from, to) = (self.entity_cut(target), self.to.clone());
                 let bounded = self.bounded;
@@ -172,15 +221,28 @@ impl LookupOp {
             };
             if self.run == 0 {
                 let before = self.next;
-                reader.at = self.sweep(&columns, start, end, cx);
+                // The datoms of the last entity may go on in the next chunk, unless there is one only.
+                let stop = match (self.single, self.mostly_single) {
+                    (true, _) => end,
+                    (_, true) if end - start > 1 && strictly_ascends(&columns, start, end) => end - 1,
+                    _ => start,
+                };
+                reader.at = if stop > start {
+                    self.sweep_single(column, &columns, start, stop, cx)
+                } else {
+                    self.sweep(column, &columns, start, end, cx)
+                };
                 if reader.at == end && self.next < self.rows.len() {
-                    reader.leap(&self.entity_cut(self.entities[self.next]))?;
+                    let target = self.entities(column)[self.next];
+                    if !reader.is_near(target) {
+                        reader.leap(&self.entity_cut(target))?;
+                    }
                 }
                 if self.next > before || reader.at != start {
                     self.reader = Some(reader);
                     continue;
                 }
-                let rest = &self.entities[self.next..];
+                let rest = &self.entities(column)[self.next..];
                 self.run = rest.iter().take_while(|entity| **entity == target).count();
             }
             // The datoms of one entity reach the end of the chunk, or go on in this one.
@@ -201,72 +263,202 @@ impl LookupOp {
         Ok(())
     }
 
+    /// Answers rows from the datoms `start..end` of a chunk, one for each entity. Says where it stopped: at `end` when the
+    /// next row asks for what comes after the chunk.
+    fn sweep_single(
+        &mut self,
+        column: usize,
+        columns: &Arc<Columns>,
+        start: usize,
+        end: usize,
+        cx: &mut Exec<'_>,
+    ) -> usize {
+        let last = columns.e.get(end - 1);
+        let room = if self.exists { usize::MAX } else { BATCH.saturating_sub(self.made).max(1) };
+        let (mut matches, mut picks) = (std::mem::take(&mut self.matches), std::mem::take(&mut self.picks));
+        matches.clear();
+        picks.clear();
+        let rest = &self.entities(column)[self.next..];
+        let within = first_above(rest, last);
+        let n = within.min(room);
+        let mut straight = None;
+        // The next batch may ask for more of this chunk.
+        let mut stop = if within < rest.len() && within <= room { end } else { start };
+        if let Some(first) = columns.e.consecutive_from(start..end) {
+            let skipped = rest[..n].partition_point(|entity| *entity < first);
+            let asked = &rest[skipped..n];
+            let row = self.next + skipped;
+            if let (Some(from), Some(to)) = (asked.first(), asked.last())
+                && self.checks.is_empty()
+                && self.in_order
+                && to - from == asked.len() as u64 - 1
+                && asked.windows(2).all(|pair| pair[1] == pair[0] + 1)
+            {
+                straight = Some((start + (from - first) as usize, row, asked.len()));
+            } else {
+                let shift = (start as u64).wrapping_sub(first);
+                matches.extend(asked.iter().map(|entity| entity.wrapping_add(shift) as u32));
+                picks.extend(row as u32..(row + asked.len()) as u32);
+            }
+        } else {
+            let mut at = start;
+            for (i, entity) in rest[..n].iter().enumerate() {
+                at = gallop(columns, at, end, *entity);
+                if at == end {
+                    break;
+                }
+                if columns.e.get(at) == *entity {
+                    matches.push(at as u32);
+                    picks.push((self.next + i) as u32);
+                }
+            }
+            stop = stop.max(at);
+        }
+        (self.matches, self.picks) = (matches, picks);
+        self.next += n;
+        match straight {
+            Some((datom, row, n)) => {
+                self.chosen.push_run(row, n);
+                self.put_run(columns, datom, datom + n, cx);
+            }
+            None => self.put_matches(columns, cx),
+        }
+        stop
+    }
+
     /// Answers rows from the datoms `start..end` of a chunk, as long as all datoms of an entity lie in it. Says where it
     /// stopped: at `end` when the next row asks for what comes after the chunk.
-    fn sweep(&mut self, columns: &Arc<Columns>, start: usize, end: usize, cx: &mut Exec<'_>) -> usize {
-        let mut matches: Vec<u32> = Vec::new();
-        let mut at = start;
-        let free = self.checks.is_empty();
-        'rows: while self.next < self.rows.len() && self.made + matches.len() < BATCH {
-            let target = self.entities[self.next];
-            at = gallop(columns, at, end, target);
+    fn sweep(&mut self, column: usize, columns: &Arc<Columns>, start: usize, end: usize, cx: &mut Exec<'_>) -> usize {
+        let entities = match columns.e.plain() {
+            Some(entities) => entities,
+            None => &vec![columns.e.get(start); end],
+        };
+        let (mut matches, mut picks) = (std::mem::take(&mut self.matches), std::mem::take(&mut self.picks));
+        let asked = self.entities(column);
+        let (at, next) = self.pair(&mut matches, &mut picks, &entities[..end], start, |n| asked[n], |cell| cell);
+        (self.next, self.matches, self.picks) = (next, matches, picks);
+        self.put_matches(columns, cx);
+        at
+    }
+
+    /// The same by values that are told, and ordered, by their cells as numbers with a sign.
+    fn sweep_values(
+        &mut self,
+        column: usize,
+        columns: &Arc<Columns>,
+        start: usize,
+        end: usize,
+        cx: &mut Exec<'_>,
+    ) -> usize {
+        let (mut matches, mut picks) = (std::mem::take(&mut self.matches), std::mem::take(&mut self.picks));
+        let asked = self.left.columns[column].cells();
+        let key = |n: usize| asked[self.rows[n] as usize] ^ SIGN;
+        let cells = &columns.v.cells()[..end];
+        let (at, next) = self.pair(&mut matches, &mut picks, cells, start, key, |cell| cell ^ SIGN);
+        (self.next, self.matches, self.picks) = (next, matches, picks);
+        self.put_matches(columns, cx);
+        at
+    }
+
+    /// Pairs the rows from `next` on with the datoms from `start` on by keys that ascend on both sides. Says which datom
+    /// and which row come next.
+    #[expect(clippy::too_many_arguments, reason = "two sides of a merge")]
+    #[inline]
+    fn pair(
+        &self,
+        matches: &mut Vec<u32>,
+        picks: &mut Vec<u32>,
+        cells: &[u64],
+        start: usize,
+        asked: impl Fn(usize) -> u64,
+        key: impl Fn(u64) -> u64,
+    ) -> (usize, usize) {
+        matches.clear();
+        picks.clear();
+        let end = cells.len();
+        let (mut at, mut next, count) = (start, self.next, self.rows.len());
+        // Of the datoms of one key, the first is enough where nothing else is checked.
+        let first_only = self.exists && self.checks.is_empty();
+        let most = if self.exists { usize::MAX } else { BATCH };
+        'rows: while next < count && self.made + matches.len() < most {
+            let target = asked(next);
+            at = gallop_to(cells, at, target, &key);
             if at == end {
                 break;
             }
-            if columns.e.get(at) != target {
-                self.next += 1;
+            if key(cells[at]) != target {
+                next += 1;
                 continue;
             }
             let mut last = at + 1;
-            while last < end && columns.e.get(last) == target {
+            while last < end && key(cells[last]) == target {
                 last += 1;
             }
             if last == end {
                 break;
             }
-            while self.next < self.rows.len() && self.entities[self.next] == target {
-                if self.made + matches.len() >= BATCH {
+            while next < count && asked(next) == target {
+                if self.made + matches.len() >= most {
                     break 'rows;
                 }
-                let row = self.rows[self.next];
-                for datom in at..last {
-                    if free || self.passes(columns, datom, row as usize, cx) {
-                        self.selected.push(row);
-                        matches.push(datom as u32);
-                        if self.exists {
-                            break;
-                        }
-                    }
-                }
-                self.next += 1;
+                let last = if first_only { at + 1 } else { last };
+                matches.extend(at as u32..last as u32);
+                picks.resize(matches.len(), next as u32);
+                next += 1;
             }
             at = last;
         }
-        self.made += matches.len();
-        if !matches.is_empty() && !self.news.is_empty() {
-            let pin = self.pin(columns, cx);
-            for (position, column) in self.news.iter().zip(&mut self.columns) {
-                match *position {
-                    E => column.gather_ints(ValueKind::Ref, &columns.e, &matches),
-                    TX => column.gather_ints(ValueKind::Ref, &columns.tx, &matches),
-                    V => column.gather_values(&columns.v, &matches, pin),
-                    _ => matches.iter().for_each(|datom| {
-                        let datom = *datom as usize;
-                        extend_part(column, &self.db, columns, *position, datom, datom + 1, pin);
-                    }),
-                }
-            }
-        }
-        at
+        (at, next)
     }
 
     fn entity_cut(&self, e: u64) -> Cut {
         Cut::before(Key { e: Some(e), a: self.from.key.a, ..Key::default() })
     }
 
+    /// Answers rows by values that are told by their cells. False where the chunk at hand must be read value by value.
+    fn step_numbers(&mut self, column: usize, cx: &mut Exec<'_>) -> Result<bool> {
+        let Some(number) = number_kind(self.left.columns[column].kind()) else { return Ok(false) };
+        let Some(mut reader) = self.reader.take() else {
+            match self.value_key(column, cx)? {
+                Some(key) => {
+                    let (from, to) = (self.value_cut(&key), self.to.clone());
+                    self.open(&from, Some(&to))?;
+                }
+                None => self.next += 1,
+            }
+            return Ok(true);
+        };
+        let found = reader.peek()?.map(|(columns, start, end)| (Arc::clone(columns), start, end));
+        let Some((columns, start, end)) = found else {
+            self.reader = Some(reader);
+            self.next = self.rows.len();
+            return Ok(true);
+        };
+        let before = self.next;
+        if number_kind(columns.v.kind()) == Some(number) {
+            reader.at = self.sweep_values(column, &columns, start, end, cx);
+            if reader.at == end && self.next < self.rows.len() {
+                let asked = self.left.columns[column].cells()[self.rows[self.next] as usize] ^ SIGN;
+                let cells = columns.v.cells();
+                let (first, last) = (cells[start] ^ SIGN, cells[end - 1] ^ SIGN);
+                let is_near = asked.saturating_sub(last) <= last.saturating_sub(first) + 1;
+                match self.value_key(column, cx)? {
+                    Some(key) if !is_near => reader.leap(&self.value_cut(&key))?,
+                    _ => {}
+                }
+            }
+        }
+        let moved = self.next > before || reader.at != start;
+        self.reader = Some(reader);
+        Ok(moved)
+    }
+
     /// By value: a leap to each different value, forwards as long as they ascend.
     pub(super) fn step_values(&mut self, column: usize, cx: &mut Exec<'_>) -> Result<()> {
         while self.next < self.rows.len() && !self.is_full() {
+            if self.run == 0 && self.step_numbers(column, cx)? {
+                continue;
+            }
             if self.run == 0 {
                 self.run = self.count_run(column, cx);
                 let Some(key) = self.value_key(column, cx)? else {
@@ -356,11 +548,80 @@ impl LookupOp {
     }
 }
 
-fn by_column(by: By) -> usize {
-    match by {
-        By::Constants => 0,
-        By::Entity(column) | By::Value(column) | By::Attribute(column) => column,
+/// Bits of a number that one pass of a radix sort looks at.
+const DIGIT: u32 = 11;
+
+/// Numbers in ascending order with their places; those of equal numbers ascend.
+fn sorted_with_places(cells: &[u64]) -> (Vec<u64>, Vec<u32>) {
+    let (least, most) = cells.iter().fold((u64::MAX, 0), |(least, most), cell| (least.min(*cell), most.max(*cell)));
+    let bits = u64::BITS - most.saturating_sub(least).leading_zeros();
+    let mut pairs: Vec<(u64, u32)> = cells.iter().map(|cell| cell - least).zip(0..).collect();
+    if cells.len() < 256 || bits > 3 * DIGIT {
+        pairs.sort_unstable();
+    } else {
+        let mut other = pairs.clone();
+        for shift in (0..bits).step_by(DIGIT as usize) {
+            let digit = |number: u64| (number >> shift) as usize & ((1 << DIGIT) - 1);
+            let mut places = vec![0_u32; 1 << DIGIT];
+            pairs.iter().for_each(|(number, _)| places[digit(*number)] += 1);
+            let mut start = 0;
+            places.iter_mut().for_each(|place| start += std::mem::replace(place, start));
+            for pair in &pairs {
+                let place = &mut places[digit(pair.0)];
+                other[*place as usize] = *pair;
+                *place += 1;
+            }
+            std::mem::swap(&mut pairs, &mut other);
+        }
     }
+    (pairs.iter().map(|(number, _)| number + least).collect(), pairs.iter().map(|(_, row)| *row).collect())
+}
+
+/// Whether no entity stands there twice.
+fn strictly_ascends(columns: &Columns, start: usize, end: usize) -> bool {
+    let Some(entities) = columns.e.plain() else { return end - start == 1 };
+    entities[start..end].windows(2).fold(0, |repeats, pair| repeats + u32::from(pair[0] >= pair[1])) == 0
+}
+
+/// How many of the sorted entities are not above `last`.
+fn first_above(entities: &[u64], last: u64) -> usize {
+    if entities.last().is_none_or(|most| *most <= last) {
+        return entities.len();
+    }
+    let (mut low, mut step) = (0, 1);
+    while low + step < entities.len() && entities[low + step] <= last {
+        low += step;
+        step *= 2;
+    }
+    let high = entities.len().min(low + step);
+    low + entities[low..high].partition_point(|entity| *entity <= last)
+}
+
+/// The bit that makes numbers with a sign ascend as numbers without.
+const SIGN: u64 = 1 << 63;
+
+/// Kinds whose order is that of their cells as numbers; those with one number are equal when their cells are.
+fn number_kind(kind: Option<ValueKind>) -> Option<u8> {
+    match kind? {
+        ValueKind::Long | ValueKind::Ref => Some(0),
+        ValueKind::Instant => Some(1),
+        _ => None,
+    }
+}
+
+/// The first place from `start` on whose key is not less than `target`; the end when there is none.
+#[inline]
+fn gallop_to(cells: &[u64], start: usize, target: u64, key: impl Fn(u64) -> u64) -> usize {
+    if start >= cells.len() || key(cells[start]) >= target {
+        return start;
+    }
+    let (mut low, mut step) = (start, 1);
+    while low + step < cells.len() && key(cells[low + step]) < target {
+        low += step;
+        step *= 2;
+    }
+    let high = cells.len().min(low + step + 1);
+    low + cells[low..high].partition_point(|cell| key(*cell) < target)
 }
 
 /// The first row from `start` on whose entity is not less than `target`; `end` when there is none.
@@ -380,4 +641,20 @@ fn gallop(columns: &Columns, start: usize, end: usize, target: u64) -> usize {
     }
     let high = end.min(low + step + 1);
     low + entities[low..high].partition_point(|e| *e < target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sorted_with_places;
+
+    #[test]
+    fn numbers_are_sorted_with_their_places() {
+        for (n, spread) in [(0_u64, 1), (5, 3), (300, 7), (1000, 1 << 20), (700, 1 << 60)] {
+            let cells: Vec<u64> = (0..n).map(|i| 17 + i.wrapping_mul(0x9E37_79B9_7F4A_7C15) % spread).collect();
+            let mut expected: Vec<(u64, u32)> = cells.iter().copied().zip(0..).collect();
+            expected.sort_unstable();
+            let (numbers, places) = sorted_with_places(&cells);
+            assert_eq!(numbers.into_iter().zip(places).collect::<Vec<_>>(), expected);
+        }
+    }
 }
