@@ -23,10 +23,13 @@ pub struct Prepared {
     ready: Option<Arc<Ready>>,
     /// The element of `:in` that is `%`.
     rules: Option<usize>,
-    by_rules: Arc<Mutex<Vec<(Rules, Arc<Ready>)>>>,
+    by_rules: Arc<Mutex<ByRules>>,
     /// What it was prepared to call.
     options: QueryOptions,
 }
+
+/// What analysis made of a query for each set of rules.
+type ByRules = Vec<(Rules, Arc<Ready>)>;
 
 /// Most sets of rules that are remembered for one query.
 const MOST_RULES: usize = 8;

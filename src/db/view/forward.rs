@@ -365,15 +365,16 @@ fn patched(order: Order, chunk: &Chunk, seen: &[Range<usize>], held: &Columns, d
     if !places.iter().zip(due.clone()).all(fits) {
         return None;
     }
-    let mut out = Columns::default();
-    out.v = rows.v.patched(chunk.rows(), &places, &held.v, due.clone())?;
-    out.e.extend(&rows.e, chunk.rows());
-    out.a.extend(&rows.a, chunk.rows());
+    let v = rows.v.patched(chunk.rows(), &places, &held.v, due.clone())?;
     let mut txs: Vec<u64> = chunk.rows().map(|row| rows.tx.get(row)).collect();
     places.iter().zip(due.clone()).for_each(|(place, row)| txs[place - chunk.start] = held.tx.get(row));
-    out.tx = IntColumn::Plain(txs);
-    out.until = IntColumn::Constant { value: OPEN, len: chunk.len() };
-    Some(out)
+    Some(Columns {
+        e: IntColumn::Plain(entities[chunk.rows()].to_vec()),
+        a: IntColumn::Constant { value: rows.a.get(chunk.start), len: chunk.len() },
+        v,
+        tx: IntColumn::Plain(txs),
+        until: IntColumn::Constant { value: OPEN, len: chunk.len() },
+    })
 }
 
 /// The seen runs of current rows and the held rows `due`, in order.

@@ -53,6 +53,7 @@ pub(super) struct Step {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a plan has few steps, and most of them are look-ups")]
 pub(super) enum Op {
     /// No row at all: a constant that names nothing.
     Nothing(String),

@@ -362,7 +362,6 @@ impl LookupOp {
 
     /// Pairs the rows from `next` on with the datoms from `start` on by keys that ascend on both sides. Says which datom
     /// and which row come next.
-    #[expect(clippy::too_many_arguments, reason = "two sides of a merge")]
     #[inline]
     fn pair(
         &self,
