@@ -120,8 +120,7 @@ impl Expander<'_> {
         match op {
             Op::Retract { e, a, v } => {
                 let known = self.known(a).map_err(|error| self.point(&Part::Attribute(a), error))?;
-                let Some(attribute) = known else { return Ok(()) };
-                let Some(e) = self.existing(&e)? else { return Ok(()) };
+                let (Some(attribute), Some(e)) = (known, self.existing(&e)?) else { return Ok(()) };
                 let (v, what) = match v {
                     Some(v) if attribute.is_ref() => match self.existing(&target(&attribute, v)?)? {
                         Some(id) => (Value::Ref(EntityId(id)), What::Retract),
@@ -135,8 +134,7 @@ impl Expander<'_> {
             }
             Op::RetractAttribute { e, a } => {
                 let known = self.known(a).map_err(|error| self.point(&Part::Attribute(a), error))?;
-                let Some(attribute) = known else { return Ok(()) };
-                let Some(e) = self.existing(&e)? else { return Ok(()) };
+                let (Some(attribute), Some(e)) = (known, self.existing(&e)?) else { return Ok(()) };
                 self.push(e, &attribute, Value::Nil, n, What::RetractAttribute);
                 Ok(())
             }
@@ -196,18 +194,29 @@ impl Expander<'_> {
     /// A composite tuple may be told where it is what its members come to: it can name the entity.
     fn claim(&mut self, e: u64, attribute: &Attribute, given: Given, n: u32, map: bool) -> Result<()> {
         let Given::Value(Value::Tuple(given)) = given else { return self.refuse_composite(attribute) };
-        let Some(members) = self.lookup_members(attribute, &given, 0)? else {
-            let message = format!("{}: a member of the tuple names no entity: {given:?}", attribute.ident);
-            return Err(Error::new(ErrorKind::Transact, "entity-id/missing", message));
+        let v = match self.claimed(attribute, &given) {
+            Ok(Some(v)) => v,
+            // A part of a tuple names nobody, nor does what is none.
+            Ok(None) => return self.refuse_composite(attribute),
+            Err(error) if error.kind() == ErrorKind::Transact => {
+                let message = error.message().to_owned();
+                return Err(Error::new(ErrorKind::Transact, "transact/schema", message).caused_by(error));
+            }
+            Err(error) => return Err(error),
         };
-        // A part of a tuple names nobody.
-        if members.contains(&Value::Nil) {
-            return self.refuse_composite(attribute);
-        }
-        let v = super::composite::key(&self.out.schema, attribute, &Value::Tuple(members.into()))?;
         let identity = attribute.unique == Some(Unique::Identity) && e & TEMP != 0;
         self.out.facts.push(Fact { e, a: attribute.id, op: n, v, what: What::Add, identity, map });
         Ok(())
+    }
+
+    /// The whole tuple of members that name entities where they are refs.
+    fn claimed(&mut self, attribute: &Attribute, given: &[Value]) -> Result<Option<Value>> {
+        match self.lookup_members(attribute, given, 0)? {
+            Some(members) if !members.contains(&Value::Nil) => {
+                super::composite::key(&self.out.schema, attribute, &Value::Tuple(members.into())).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one assertion, private to the stage")]

@@ -174,18 +174,58 @@ impl Expander<'_> {
         {
             return Err("lookup-ref/syntax");
         }
-        let v = if !attribute.is_ref() {
+        let v = if let (Some(members), Some(given)) = (attribute.members(), v.items()) {
+            let mut found = Vec::new();
+            for (a, v) in members.iter().zip(given) {
+                let is_ref = self.out.schema.get(a).is_some_and(Attribute::is_ref);
+                found.push(match is_ref && !v.is_nil() {
+                    true => match self.target(v)? {
+                        Some(e) => Value::Long(e as i64),
+                        None => return Ok(None),
+                    },
+                    false if v.is_nil() => Value::Nil,
+                    false => values::plain(v)?,
+                });
+            }
+            values::check(&self.out.schema, &attribute, Value::Tuple(found.into()))?
+        } else if !attribute.is_ref() {
             let known = |form: &Form| if form.is_nil() { Ok(Value::Nil) } else { values::plain(form) };
             values::check(&self.out.schema, &attribute, known(v)?)?
-        } else if matches!(&v.kind, FormKind::Int(1..) | FormKind::Keyword(_) | FormKind::Vector(_)) {
-            match self.entity(v, Mode::TakeBack)? {
-                Some(Term::Id(e)) => as_ref(e),
-                _ => return Ok(None),
-            }
         } else {
-            return Err("lookup-ref/syntax");
+            match self.target(v)? {
+                Some(e) => as_ref(e),
+                None => return Ok(None),
+            }
         };
         Ok(self.base.owner(a, &v))
+    }
+
+    /// A composite tuple that is told: whole, and of entities that are there.
+    fn tuple(&mut self, members: &[Keyword], form: &Form) -> Result<Value, Refused> {
+        let items =
+            form.items().filter(|items| matches!(form.kind, FormKind::Vector(_)) && items.len() == members.len());
+        let mut values = Vec::new();
+        for (a, v) in members.iter().zip(items.ok_or(SCHEMA)?) {
+            let of = self.out.schema.get(a).cloned();
+            values.push(match of {
+                _ if v.is_nil() => return Err(SCHEMA),
+                Some(of) if of.is_ref() => as_ref(self.target(v)?.ok_or(SCHEMA)?),
+                Some(of) => values::check(&self.out.schema, &of, values::plain(v)?)?,
+                None => values::plain(v)?,
+            });
+        }
+        Ok(Value::Tuple(values.into()))
+    }
+
+    /// The entity that is the value of a lookup ref.
+    fn target(&mut self, form: &Form) -> Result<Option<u64>, Refused> {
+        if !matches!(&form.kind, FormKind::Int(1..) | FormKind::Keyword(_) | FormKind::Vector(_)) {
+            return Err("lookup-ref/syntax");
+        }
+        Ok(match self.entity(form, Mode::TakeBack)? {
+            Some(Term::Id(e)) => Some(e),
+            _ => None,
+        })
     }
 
     fn must(&mut self, form: &Form, mode: Mode) -> Result<Term, Refused> {
@@ -229,7 +269,7 @@ impl Expander<'_> {
         if let (Some(a), Mode::TakeBack) = (a, mode) {
             // What nobody used is nowhere.
             if !self.base.write && !self.out.schema.contains_key(&a) {
-                return Ok(());
+                return self.entity(&arguments[0], mode).map(drop);
             }
             self.attribute(a)?;
         }
@@ -321,8 +361,10 @@ impl Expander<'_> {
     }
 
     fn entry(&mut self, e: Term, a: Keyword, of: &Attribute, form: &Form, reverse: bool) -> Result<(), Refused> {
-        if of.members().is_some() {
-            return Err(SCHEMA);
+        if let Some(members) = of.members() {
+            let v = self.tuple(members, form).map_err(|_| SCHEMA)?;
+            self.push(e, a, What::Add(Val::Is(v)));
+            return Ok(());
         }
         let value = match form.pairs() {
             Some(pairs) if of.is_ref() => match self.map(pairs)? {

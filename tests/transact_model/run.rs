@@ -66,6 +66,7 @@ pub fn transact(base: &Base, data: &Form) -> Result<Report, Refused> {
     let mut live = Live::new(base);
     live.apply(base.keep_history, &expanded, &ids, t)?;
     follow(&expanded.schema, &base.facts(), &mut live);
+    told(&expanded, &base.facts(), &live, &ids)?;
     let mut facts = std::mem::take(&mut live.facts);
     let too_long = |f: &&(u64, Keyword, Value)| expanded.schema.get(&f.1).is_some_and(|a| values::is_too_long(a, &f.2));
     if facts.difference(&base.facts()).any(|f| too_long(&f)) {
@@ -189,7 +190,13 @@ fn unify(base: &Base, expanded: &Expanded) -> Result<Groups, Refused> {
     }
     for fact in &expanded.facts {
         if let (What::Add(v), Some("identity")) = (&fact.what, expanded.schema[&fact.a].unique.as_deref()) {
-            said.push((fact.e, fact.a, vec![v.clone()]));
+            let values = match v {
+                Val::Is(Value::Tuple(members)) if expanded.schema[&fact.a].members().is_some() => {
+                    members.iter().cloned().map(Val::Is).collect()
+                }
+                v => vec![v.clone()],
+            };
+            said.push((fact.e, fact.a, values));
         }
     }
     loop {
@@ -302,9 +309,9 @@ impl Live {
                 continue;
             }
             match &fact.what {
+                _ if attribute.members().is_some() => {}
                 What::Add(Val::Is(v)) => self.add(e, a, v.clone(), attribute, place),
                 What::Add(Val::Temp(n)) => self.add(e, a, as_ref(ids[*n]), attribute, place),
-                _ if attribute.members().is_some() => {}
                 What::Retract(v) => self.remove((e, a, v.clone()), place),
                 What::RetractAll => self.of(e, a).into_iter().for_each(|v| self.remove((e, a, v), place)),
                 What::Cas(old, new) => {
@@ -380,6 +387,20 @@ fn follow(schema: &Schema, before: &Facts, live: &mut Live) {
             }
         }
     }
+}
+
+/// A composite tuple that is told is what its members come to; where it names the entity, or what it was before.
+fn told(expanded: &Expanded, before: &Facts, live: &Live, ids: &[u64]) -> Result<(), Refused> {
+    for fact in &expanded.facts {
+        let attribute = &expanded.schema[&fact.a];
+        let (What::Add(Val::Is(v)), Some(_)) = (&fact.what, attribute.members()) else { continue };
+        let said = (entity(fact.e, ids), fact.a, v.clone());
+        let names = matches!(fact.e, Term::Temp(_)) && attribute.unique.as_deref() == Some("identity");
+        if !live.facts.contains(&said) && !(names && before.contains(&said)) {
+            return Err("transact/schema");
+        }
+    }
+    Ok(())
 }
 
 /// The tuples of entities that have members of an attribute which becomes a composite tuple.
