@@ -168,12 +168,12 @@ impl Expander<'_> {
     fn assert(&mut self, e: u64, a: Keyword, given: Given, n: u32, map: bool, depth: usize) -> Result<()> {
         let found = if map { self.attribute_or_reverse(a) } else { self.attribute(a).map(|known| (known, false)) };
         let (attribute, reverse) = found.map_err(|error| self.point(&Part::Attribute(a), error))?;
-        if let Some(TupleShape::Composite(_)) = attribute.tuple {
-            return self.claim(e, &attribute, given, n, map).map_err(|error| self.point(&Part::Attribute(a), error));
-        }
         if reverse && !attribute.is_ref() {
             let message = format!("{a}: a reverse attribute wants an attribute of :db.type/ref");
             return Err(Error::new(ErrorKind::Transact, "transact/syntax", message));
+        }
+        if let Some(TupleShape::Composite(_)) = attribute.tuple {
+            return self.claim(e, &attribute, given, n, map).map_err(|error| self.point(&Part::Attribute(a), error));
         }
         let takes_many = map && (reverse || attribute.is_many());
         match given {
