@@ -396,7 +396,8 @@ fn told(expanded: &Expanded, before: &Facts, live: &Live, ids: &[u64]) -> Result
         let (What::Add(Val::Is(v)), Some(_)) = (&fact.what, attribute.members()) else { continue };
         let said = (entity(fact.e, ids), fact.a, v.clone());
         let names = matches!(fact.e, Term::Temp(_)) && attribute.unique.as_deref() == Some("identity");
-        if !live.facts.contains(&said) && !(names && before.contains(&said)) {
+        let was_or_is = live.facts.contains(&said) || (names && before.contains(&said));
+        if !was_or_is {
             return Err("transact/schema");
         }
     }
