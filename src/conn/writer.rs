@@ -115,8 +115,10 @@ impl Writer {
 
     /// Applies a transaction and waits until it is durable.
     pub fn transact(&self, data: TxData) -> Result<Arc<TxReport>> {
+        // Where nothing waits for a disk, two locks would only be handed round.
+        let held = (!self.stored).then(|| self.committed.lock());
         let (ticket, report) = self.apply(data)?;
-        let mut committed = self.committed.lock();
+        let mut committed = held.unwrap_or_else(|| self.committed.lock());
         if committed.count < ticket {
             self.commit(&mut committed)?;
         }
