@@ -180,6 +180,21 @@ fn pull_datoms_explain_and_stats() {
 }
 
 #[test]
+fn garbage_is_collected() {
+    let place = Place::with_people();
+    place.ok(&["transact", "p.tr", "[[:db.purge/entity [:name \"Carol\"]]]"]);
+    let collect = |options: &[&str]| place.ok(&[&["gc", "p.tr"], options].concat());
+    assert_eq!(collect(&["--min-age", "7d"]), "deleted 0 blobs, 0 bytes\n");
+    let could = collect(&["--min-age", "0", "--dry-run", "--list"]);
+    assert!(could.contains("could delete") && could.lines().count() > 1, "{could}");
+    let deleted = collect(&["--min-age", "0s"]);
+    assert!(deleted.starts_with("deleted ") && !deleted.starts_with("deleted 0 blobs"), "{deleted}");
+    let names = place.ok(&["query", "p.tr", "--history", "[:find ?n :where [_ :name ?n] :order-by [?n]]"]);
+    assert_eq!(names, "[[\"Alice\"] [\"Bob\"]]\n");
+    assert!(place.fails(2, &["gc", "p.tr", "--min-age", "soon"]).contains("an age is a number with s, m, h or d"));
+}
+
+#[test]
 fn migrations() {
     let place = Place::new();
     place.ok(&["create-database", "p.tr"]);
