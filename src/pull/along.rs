@@ -3,7 +3,7 @@
 use super::{Pattern, pull_many};
 use crate::datom::{EntityId, Order, Value};
 use crate::db::{Components, Datoms, Db};
-use crate::edn::{self, Keyword};
+use crate::edn::Keyword;
 use crate::error::Result;
 
 /// Entities that are pulled together.
@@ -49,10 +49,7 @@ impl IndexPull {
 /// [`pull_many`](super::pull_many).
 pub fn index_pull(db: &Db, pattern: &str, along: &IndexPull) -> Result<IndexPulled> {
     let attribute = db.attribute(along.attribute)?.id;
-    let form = edn::read(pattern)?;
-    let functions = db.snapshot().library.tables().functions;
-    let read = super::parse_at(&form, db, &|name| functions.xform(name));
-    let pattern = read.map_err(|misplaced| misplaced.0.at(misplaced.1, pattern))?;
+    let pattern = super::read(db, pattern)?;
     let mut components = Components::default().a(along.attribute);
     if let Some(start) = &along.start {
         components = match (along.index, start) {

@@ -48,16 +48,20 @@ use crate::schema::SchemaFlexibility;
 /// `Syntax` for text that is no pattern (with its place), `Argument` for a lookup ref by an attribute that is not
 /// unique and for a history database, `Limit` for a tree that is too deep or too large, and those of reading the store.
 pub fn pull(db: &Db, pattern: &str, entity: impl Into<EntityRef>) -> Result<Value> {
-    let form = edn::read(pattern)?;
-    let functions = db.snapshot().library.tables().functions;
-    let pattern = parse_at(&form, db, &|name| functions.xform(name)).map_err(|misplaced| {
-        let (error, span) = *misplaced;
-        error.at(span, pattern)
-    })?;
+    let pattern = read(db, pattern)?;
     match db.entid(&entity.into())? {
         Some(e) => pull_pattern(db, &pattern, e),
         None => Ok(Value::Nil),
     }
+}
+
+/// The pattern of a text; its functions are those that the database knows.
+fn read(db: &Db, text: &str) -> Result<Pattern> {
+    let functions = db.snapshot().library.tables().functions;
+    parse_at(&edn::read(text)?, db, &|name| functions.xform(name)).map_err(|misplaced| {
+        let (error, span) = *misplaced;
+        error.at(span, text)
+    })
 }
 
 /// The error of a pattern that names an attribute which the schema of the database does not know; there is none in a

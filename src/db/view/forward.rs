@@ -136,17 +136,7 @@ impl ForwardCursor {
         let end = match last {
             None => bound,
             Some((columns, i)) => {
-                let before = |j: usize| compare(order, &self.held, j, columns, i).is_lt();
-                let (mut low, mut high) = (start.min(bound), bound);
-                while low < high {
-                    let middle = low + (high - low) / 2;
-                    if before(middle) {
-                        low = middle + 1;
-                    } else {
-                        high = middle;
-                    }
-                }
-                low
+                first_not(start.min(bound)..bound, |j| compare(order, &self.held, j, columns, i).is_lt())
             }
         };
         self.held_from = start.max(end);
@@ -442,8 +432,12 @@ fn place_of(order: Order, rows: &Columns, range: Range<usize>, held: &Columns, r
         low += step;
         step *= 2;
     }
-    let mut high = range.end.min(low + step);
-    low += 1;
+    first_not(low + 1..range.end.min(low + step), before)
+}
+
+/// The first of `range` that is not `before`, where those that are come first; its end if all are.
+fn first_not(range: Range<usize>, before: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (range.start, range.end);
     while low < high {
         let middle = low + (high - low) / 2;
         if before(middle) {
