@@ -58,6 +58,7 @@ pub struct Config {
     branch: Option<Keyword>,
     name: Option<String>,
     cache_bytes: Option<u64>,
+    query_cache_bytes: Option<u64>,
     read_only: Option<bool>,
     queue_size: Option<u64>,
     allow_unsafe_config: Option<bool>,
@@ -169,6 +170,7 @@ impl Config {
             branch: self.branch.or(other.branch),
             name: self.name.or(other.name),
             cache_bytes: self.cache_bytes.or(other.cache_bytes),
+            query_cache_bytes: self.query_cache_bytes.or(other.query_cache_bytes),
             read_only: self.read_only.or(other.read_only),
             queue_size: self.queue_size.or(other.queue_size),
             allow_unsafe_config: self.allow_unsafe_config.or(other.allow_unsafe_config),
@@ -283,6 +285,13 @@ impl Config {
         self
     }
 
+    /// `:query-cache-bytes`: bytes that answers of queries may take in memory; 0, as by default, keeps none.
+    #[must_use]
+    pub fn query_cache_bytes(mut self, bytes: u64) -> Config {
+        self.query_cache_bytes = Some(bytes);
+        self
+    }
+
     /// `:read-only?`: connect without becoming the writer; false by default.
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Config {
@@ -355,6 +364,11 @@ impl Config {
     /// `:cache-bytes`
     pub fn node_cache_bytes(&self) -> u64 {
         self.cache_bytes.unwrap_or(Self::DEFAULT_CACHE_BYTES)
+    }
+
+    /// `:query-cache-bytes`
+    pub fn answer_bytes(&self) -> u64 {
+        self.query_cache_bytes.unwrap_or(0)
     }
 
     /// `:read-only?`

@@ -10,7 +10,7 @@ use super::store::is_secret;
 use super::{Config, InitialTx, StoreConfig, did_you_mean};
 
 /// Keys that are read.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "store",
     "initial-tx",
     "keep-history?",
@@ -28,6 +28,7 @@ const KEYS: [&str; 20] = [
     "name",
     "cache-bytes",
     "store-cache-size",
+    "query-cache-bytes",
     "read-only?",
     "writer",
     "allow-unsafe-config",
@@ -220,6 +221,9 @@ fn set(config: &mut Config, key: &str, entry: &Entry<'_>) -> Result<()> {
             let entries = entry.count("a number of entries, 1 or more", 1)?;
             // The bytes are the plainer word for the same thing.
             config.cache_bytes = config.cache_bytes.or(Some(entries.saturating_mul(ENTRY_BYTES)));
+        }
+        "query-cache-bytes" => {
+            config.query_cache_bytes = Some(entry.count("a number of bytes, 0 or more", 0)?);
         }
         "read-only?" => config.read_only = Some(entry.bool()?),
         "writer" => writer(config, entry)?,

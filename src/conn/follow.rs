@@ -33,7 +33,8 @@ impl Follower {
     pub fn follow(&mut self) -> Result<Db> {
         let replayed = replay(&mut self.snapshot, &mut self.log);
         if is_overtaken(&self.store, self.branch, self.commit, self.log.position().seq)? {
-            let loaded = load(&self.store, self.branch, true, &|_| Ok(Arc::clone(&self.kind)), &self.nodes)?;
+            let mut loaded = load(&self.store, self.branch, true, &|_| Ok(Arc::clone(&self.kind)), &self.nodes)?;
+            loaded.snapshot.succeed(&self.snapshot);
             (self.commit, self.snapshot, self.log) = (loaded.head.commit, loaded.snapshot, loaded.log);
         } else {
             replayed?;

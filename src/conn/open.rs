@@ -18,7 +18,7 @@ use crate::db::{Db, Settings, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{NoNodes, NodeSource};
 use crate::log::{LogWriter, Tail, Transaction};
-use crate::query::{IntoInputs, IntoQuery, Output, q};
+use crate::query::{Answers, IntoInputs, IntoQuery, Output, q};
 use crate::registry::{Access, Registry};
 use crate::store::{BoxFuture, Store};
 use crate::transact::{IntoTxData, transact};
@@ -143,6 +143,7 @@ fn initial_db(registry: &Registry, config: &Config) -> Result<(Db, Option<Transa
     };
     let mut empty = Snapshot::empty(settings, kind.as_ref(), &config.index_settings(), &nodes)?;
     empty.library = registry.library(&config)?;
+    empty.answers = Answers::within(config.answer_bytes());
     let db = Db::new(Arc::new(empty));
     let Some(initial) = initial else { return Ok((db, None)) };
     let made = initial.into_tx_data().and_then(|data| transact(&db, data, system_clock()));
@@ -234,6 +235,7 @@ fn open_stored(
     let source: Arc<dyn NodeSource> = Arc::clone(&nodes) as _;
     let mut loaded = commit::load(&store, branch, config.is_read_only(), &|keyword| registry.index(keyword), &source)?;
     loaded.snapshot.library = registry.library(config)?;
+    loaded.snapshot.answers = Answers::within(config.answer_bytes());
     let stored = Config::from_edn(&loaded.provenance.config).map_err(|e| e.context("the stored config"))?;
     config.matching(&stored)?;
     loaded.snapshot.settings.caps = stored.caps();

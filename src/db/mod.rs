@@ -28,8 +28,9 @@ use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Cursor, Direction};
 use crate::schema::{Attribute, Schema};
+use crate::store::CacheStats;
 use filter::{FilterCursor, Filters};
-use view::View;
+pub(crate) use view::View;
 
 /// An immutable database: the facts up to a transaction, seen whole or through a view.
 ///
@@ -161,6 +162,17 @@ impl Db {
     /// Whether a filter is on.
     pub fn is_filtered(&self) -> bool {
         !self.filters.is_empty()
+    }
+
+    /// What the answers that are kept of queries did and hold, those of all databases that come of one another together;
+    /// `None` where none are kept (`:query-cache-bytes`).
+    pub fn query_cache_stats(&self) -> Option<CacheStats> {
+        Some(self.snapshot.answers.as_ref()?.stats())
+    }
+
+    /// The view that the database is seen through.
+    pub(crate) fn view(&self) -> View {
+        self.view
     }
 
     /// Whether this is the database itself, without view or filter.

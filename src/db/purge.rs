@@ -32,6 +32,7 @@ impl Snapshot {
     /// that stay define.
     pub fn purge(&self, purged: &Purged, schema: Arc<Schema>) -> Result<Snapshot> {
         let mut next = Snapshot { schema, ..self.clone() };
+        next.touched(self, purged.rows.iter().map(|row| row.a));
         for order in Order::ALL {
             let stands = |row: &&Row| (row.until == OPEN) != order.is_history() && belongs(order, &self.schema, row.a);
             let edits = removals(order, purged.rows.iter().filter(stands), &self.schema);

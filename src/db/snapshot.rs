@@ -10,7 +10,7 @@ use crate::edn::Form;
 use crate::error::Result;
 use crate::index::{Direction, Edit, Edits, Index, IndexKind, NodeSource};
 use crate::library::Library;
-use crate::query::KnownQueries;
+use crate::query::{Answers, KnownQueries};
 use crate::schema::builtin::TX_INSTANT;
 use crate::schema::{Attribute, Schema, SchemaFlexibility, ValueCaps, ValueType, system};
 
@@ -41,6 +41,8 @@ pub(crate) struct Snapshot {
     pub last_instant: i64,
     /// The queries that this database and those before it were asked.
     pub queries: Arc<KnownQueries>,
+    /// Their answers, if they are to be kept.
+    pub answers: Option<Answers>,
     /// One for each order, in the sequence of [`Order::ALL`].
     pub indexes: [Arc<dyn Index>; 6],
     /// What transactions and queries can call. Not stored: it is that of the registry.
@@ -82,6 +84,7 @@ impl Snapshot {
             max_eid: EntityId(0),
             last_instant: i64::MIN,
             queries: Arc::default(),
+            answers: None,
             indexes: [
                 empty(eavt)?,
                 empty(aevt)?,
@@ -128,6 +131,8 @@ impl Snapshot {
             last_instant: changes.instant,
             ..self.clone()
         };
+        let touched = changes.opened.iter().chain(&changes.closed).map(|row| row.a);
+        next.touched(self, touched);
         let newly_in_avet = self.newly_in_avet(&changes.schema);
         for order in Order::ALL {
             let backfill = match order {
@@ -143,6 +148,21 @@ impl Snapshot {
             }
         }
         Ok(next)
+    }
+
+    /// Answers that were found in the snapshot `before` are good for no more than what was not touched since.
+    pub(super) fn touched(&mut self, before: &Snapshot, attributes: impl Iterator<Item = AttrId>) {
+        if let Some(answers) = &mut self.answers {
+            *answers = answers.after(attributes, !Arc::ptr_eq(&self.schema, &before.schema));
+        }
+    }
+
+    /// Takes over what is not stored from an earlier state of the same database.
+    pub fn succeed(&mut self, earlier: &Snapshot) {
+        self.settings.caps = earlier.settings.caps;
+        self.queries = Arc::clone(&earlier.queries);
+        self.answers = earlier.answers.as_ref().map(Answers::anew);
+        self.library = Arc::clone(&earlier.library);
     }
 
     /// What the rows of a transaction do to the index of an order.

@@ -28,8 +28,8 @@ pub enum Mode {
     Events,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct View {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct View {
     /// Transactions up to this one are not seen.
     pub lo: u64,
     /// Transactions after this one are not seen.

@@ -5,6 +5,7 @@ mod having;
 mod stream;
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use super::ast::FindShape;
 use super::logic::{Element, Pattern, Program, Term, Var};
@@ -102,8 +103,8 @@ pub(super) fn finish<'q>(mut pipeline: Pipeline<'q>, wanted: &[Var], plan: &Plan
         keys: program.keys.clone(),
         names: find.iter().map(|element| name(program, element)).collect(),
         is_set,
-        rows,
-        heap: std::mem::take(&mut cx.heap),
+        rows: Arc::new(rows),
+        heap: Arc::new(std::mem::take(&mut cx.heap)),
         cursor,
         was_cut,
         warnings,

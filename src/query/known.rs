@@ -16,6 +16,7 @@ use super::operator::equality_kind;
 use super::options::QueryOptions;
 use super::plan::{A, OP, Plan, Planner, Samples, read_of};
 use super::prepared::Prepared;
+use super::reads::{self, Told};
 use super::run::{Run, Source};
 use crate::datom::{Value, ValueKind};
 use crate::db::Mode;
@@ -75,6 +76,7 @@ impl Rules {
 pub(super) struct Ready {
     pub program: Program,
     pub samples: Samples,
+    pub told: Told,
     /// Constants that a plan depends on, beyond the number of rows.
     shaping: Vec<bool>,
     plans: Mutex<Vec<Arc<KnownPlan>>>,
@@ -82,8 +84,8 @@ pub(super) struct Ready {
 
 impl Ready {
     pub fn new(program: Program) -> Ready {
-        let shaping = shaping(&program);
-        Ready { program, samples: Samples::default(), shaping, plans: Mutex::default() }
+        let (shaping, told) = (shaping(&program), reads::told(&program));
+        Ready { program, samples: Samples::default(), told, shaping, plans: Mutex::default() }
     }
 
     /// A plan of an earlier run that fits this one.

@@ -2,6 +2,7 @@
 
 pub mod aggregate;
 mod analyze;
+mod answers;
 mod ast;
 pub mod builtin;
 mod evaluate;
@@ -18,6 +19,7 @@ mod page;
 mod parse;
 mod plan;
 mod prepared;
+mod reads;
 mod run;
 mod stream;
 mod strict;
@@ -26,6 +28,7 @@ mod tests;
 #[cfg(test)]
 mod work_tests;
 
+pub(crate) use answers::Answers;
 pub use explain::{Explanation, explain, explain_analyze};
 pub use input::{Input, IntoInputs, IntoQuery};
 pub(crate) use known::KnownQueries;

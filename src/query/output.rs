@@ -28,15 +28,16 @@ pub enum Shape {
 }
 
 /// The result of a query, in columns. It keeps the parts of the database alive that its values lie in, and turns cells
-/// into values only when they are asked for.
+/// into values only when they are asked for. A clone shares them.
+#[derive(Clone)]
 pub struct Output {
     pub(super) find: FindShape,
     pub(super) keys: Option<Arc<[Value]>>,
-    pub(super) names: Vec<String>,
+    pub(super) names: Arc<[String]>,
     /// Whether the rows are a set, in no order that means anything.
     pub(super) is_set: bool,
-    pub(super) rows: Rows,
-    pub(super) heap: Heap,
+    pub(super) rows: Arc<Rows>,
+    pub(super) heap: Arc<Heap>,
     pub(super) cursor: Option<Cursor>,
     /// Whether rows were left out, or may have been.
     pub(super) was_cut: bool,
@@ -57,10 +58,10 @@ impl Output {
         Ok(Output {
             find: FindShape::Scalar,
             keys: None,
-            names: vec![name.to_owned()],
+            names: [name.to_owned()].into(),
             is_set: false,
-            rows: Rows::of(Batch { len: 1, columns: vec![Column::of(kind, vec![cell])] }),
-            heap,
+            rows: Arc::new(Rows::of(Batch { len: 1, columns: vec![Column::of(kind, vec![cell])] })),
+            heap: Arc::new(heap),
             cursor: None,
             was_cut: false,
             warnings: Vec::new(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::Query;
+use super::answers::answer;
 use super::ast::InElement;
 use super::evaluate::{all_inputs, analyzed, evaluate, evaluate_program};
 use super::input::{Input, IntoInputs, IntoQuery};
@@ -93,7 +94,7 @@ impl Prepared {
         let inputs = all_inputs(&self.query, given)?;
         let options = &*options.for_inputs(&inputs);
         if let Some(ready) = &self.ready {
-            return evaluate_program(ready, &inputs, options, 0);
+            return answer(ready, &inputs, options, || evaluate_program(ready, &inputs, options, 0));
         }
         let rules = self.rules.and_then(|at| Rules::of(inputs.get(at)));
         let Some(rules) = rules.filter(|_| !self.query.ast.stats && self.is_for(options)) else {
@@ -112,6 +113,6 @@ impl Prepared {
                 ready
             }
         };
-        evaluate_program(&ready, &inputs, options, 0)
+        answer(&ready, &inputs, options, || evaluate_program(&ready, &inputs, options, 0))
     }
 }

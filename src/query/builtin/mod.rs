@@ -16,7 +16,7 @@ mod tests;
 
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::datom::{Value, ValueKind};
 use crate::db::Db;
@@ -80,6 +80,16 @@ impl Function {
     #[must_use]
     pub fn impure(self) -> Function {
         Function { pure: false, ..self }
+    }
+
+    /// Whether it is the built-in function of its name.
+    pub(super) fn is_built_in(&self) -> bool {
+        Functions::standard().get(self.name).is_some_and(|known| Arc::ptr_eq(&known.call, &self.call))
+    }
+
+    /// Whether it is known to give numbers and nothing else.
+    pub(super) fn gives_numbers(&self) -> bool {
+        self.is_built_in() && math::BUILTINS.iter().any(|builtin| builtin.names == self.name.as_str())
     }
 
     /// The same function with declared types: arguments that have others are refused before it is called, with
@@ -174,6 +184,11 @@ impl Functions {
 
     /// The built-in functions.
     pub fn standard() -> Functions {
+        static STANDARD: OnceLock<Functions> = OnceLock::new();
+        STANDARD.get_or_init(Functions::built_in).clone()
+    }
+
+    fn built_in() -> Functions {
         let groups: [&[Builtin]; 6] = [
             compare::BUILTINS,
             math::BUILTINS,
