@@ -39,7 +39,7 @@ pub(crate) struct Entry {
     pub seq: u64,
     /// The writer's session.
     pub session: u128,
-    /// Drawn anew for each entry, so that a writer can tell its own entry from another's.
+    /// Another for each entry of each writer, so that a writer can tell its own entry from another's.
     pub nonce: u128,
     /// The hash of the entry before.
     pub previous: u64,

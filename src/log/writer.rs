@@ -13,6 +13,8 @@ pub(crate) struct LogWriter {
     medium: Medium,
     position: LogPosition,
     session: u128,
+    /// That of the last entry; the first is drawn, so that no other writer's are the same.
+    nonce: u128,
     /// Set by the first failure: what is durable after it is not known, so nothing more is written.
     poisoned: bool,
 }
@@ -25,7 +27,7 @@ impl LogWriter {
     /// `Fenced` when another writer's entry stands there, and those of the store.
     pub fn begin(read: &LogReader, session: u128) -> Result<LogWriter> {
         let medium = read.medium().clone();
-        let mut writer = LogWriter { medium, position: read.position(), session, poisoned: false };
+        let mut writer = LogWriter { medium, position: read.position(), session, nonce: Uuid::new_v4().as_u128(), poisoned: false };
         // The last entry can be read and yet not be on the disk: its writer was killed before the sync, or the sync
         // failed, after which another sync says nothing about it. The entries to come build on it, so it is written
         // once more. All before it were durable when it was written.
@@ -60,6 +62,8 @@ impl LogWriter {
             let message = "an earlier write to the log failed; release the connection and connect again";
             return Err(Error::new(ErrorKind::Closed, "writer-shut-down", message));
         }
+        // Also should the backend panic.
+        self.poisoned = true;
         let written = self.write(transactions);
         self.poisoned = written.is_err();
         written
@@ -67,7 +71,8 @@ impl LogWriter {
 
     fn write(&mut self, transactions: Vec<Transaction>) -> Result<()> {
         let LogPosition { seq, previous, .. } = self.position;
-        let nonce = Uuid::new_v4().as_u128();
+        self.nonce = self.nonce.wrapping_add(1);
+        let nonce = self.nonce;
         let entry = Entry { seq, session: self.session, nonce, previous, durable: seq, transactions, rewritten: false };
         let frame = self.medium.frame(&self.position, &entry.encode()?)?;
         let next = self.medium.after(&self.position, frame.len(), link(&frame), false);

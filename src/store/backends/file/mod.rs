@@ -10,7 +10,7 @@ mod writer;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
@@ -57,6 +57,8 @@ pub struct FileBackend {
 struct Directory {
     fs: Arc<dyn Fs>,
     root: PathBuf,
+    /// [`Fs::boot`], which no process outlives.
+    boot: OnceLock<Option<String>>,
 }
 
 /// An error of the file system with what was tried where.
@@ -70,6 +72,10 @@ fn failed(what: &str, path: &Path, cause: io::Error) -> Error {
 }
 
 impl Directory {
+    fn new(fs: Arc<dyn Fs>, root: PathBuf) -> Directory {
+        Directory { fs, root, boot: OnceLock::new() }
+    }
+
     fn path(&self, key: &str) -> Result<PathBuf> {
         check_key(key)?;
         Ok(self.root.join(key))
@@ -145,7 +151,8 @@ impl Directory {
     fn hint(&self, key: &str) -> Result<Option<(PathBuf, String)>> {
         check_key(key)?;
         let path = self.root.join(HINTS).join(key.replace('/', "~"));
-        Ok(self.fs.boot().map(|boot| (path, format!("{boot} {key}"))))
+        let boot = self.boot.get_or_init(|| self.fs.boot());
+        Ok(boot.as_ref().map(|boot| (path, format!("{boot} {key}"))))
     }
 
     fn read_hint(&self, key: &str) -> Result<Option<Vec<u8>>> {
@@ -247,7 +254,7 @@ impl FileBackend {
     /// # Errors
     /// As there.
     pub fn create_with(fs: Arc<dyn Fs>, path: impl Into<PathBuf>) -> Result<Self> {
-        let dir = Directory { fs, root: path.into() };
+        let dir = Directory::new(fs, path.into());
         dir.create_root()?;
         dir.check_root()?;
         let writer = RwLock::new(Some(Arc::new(Writer::open(&dir)?)));
@@ -259,7 +266,7 @@ impl FileBackend {
     /// # Errors
     /// As there.
     pub fn open_writer_with(fs: Arc<dyn Fs>, path: impl Into<PathBuf>) -> Result<Self> {
-        let dir = Directory { fs, root: path.into() };
+        let dir = Directory::new(fs, path.into());
         dir.check_root()?;
         let writer = RwLock::new(Some(Arc::new(Writer::open(&dir)?)));
         Ok(FileBackend { dir, writer })
@@ -270,7 +277,7 @@ impl FileBackend {
     /// # Errors
     /// As there.
     pub fn open_reader_with(fs: Arc<dyn Fs>, path: impl Into<PathBuf>) -> Result<Self> {
-        let dir = Directory { fs, root: path.into() };
+        let dir = Directory::new(fs, path.into());
         dir.check_root()?;
         Ok(FileBackend { dir, writer: RwLock::default() })
     }

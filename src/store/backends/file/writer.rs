@@ -34,7 +34,7 @@ pub(super) struct Writer {
     poison: OnceLock<String>,
     temps: AtomicU64,
     /// The files of the notes that this writer has left.
-    hints: Mutex<HashMap<String, Box<dyn FsFile>>>,
+    hints: Mutex<HashMap<String, Hint>>,
     _lock: Box<dyn FsFile>,
 }
 
@@ -45,6 +45,34 @@ struct Names {
     dirty: BTreeSet<PathBuf>,
     /// Files that are overwritten in place.
     open: HashMap<String, Arc<Open>>,
+}
+
+/// The file of a note.
+#[derive(Debug)]
+struct Hint {
+    file: Box<dyn FsFile>,
+    path: PathBuf,
+    place: String,
+}
+
+impl Hint {
+    /// `None` where no note can be left, and none is needed then.
+    fn open(dir: &Directory, key: &str) -> Result<Option<Hint>> {
+        let Some((path, place)) = dir.hint(key)? else { return Ok(None) };
+        match dir.fs.create_dir(parent(&path)) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Ok(None),
+            _ => {}
+        }
+        let file = match dir.fs.open(&path, true) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => match dir.fs.create(&path) {
+                Err(_) => return Ok(None),
+                created => created,
+            },
+            opened => opened,
+        };
+        let file = file.map_err(|e| failed("open", &path, e))?;
+        Ok(Some(Hint { file, path, place }))
+    }
 }
 
 #[derive(Debug)]
@@ -128,31 +156,18 @@ impl Writer {
     /// Leaves a note that is not synced: this run of the machine can read it. Where there is no room for it there is
     /// none afterwards.
     pub(super) fn hint(&self, dir: &Directory, key: &str, bytes: &[u8]) -> Result<()> {
-        let Some((path, place)) = dir.hint(key)? else { return Ok(()) };
-        let framed = Frame::encode(HINT_KIND, 0, bytes, &place, 0)?;
         let mut hints = self.hints.lock();
         if !hints.contains_key(key) {
-            match dir.fs.create_dir(parent(&path)) {
-                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Ok(()),
-                _ => {}
-            }
-            let file = match dir.fs.open(&path, true) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => match dir.fs.create(&path) {
-                    // There is none then, and none is needed.
-                    Err(_) => return Ok(()),
-                    created => created,
-                },
-                opened => opened,
-            };
-            hints.insert(key.to_owned(), file.map_err(|e| failed("open", &path, e))?);
+            let Some(hint) = Hint::open(dir, key)? else { return Ok(()) };
+            hints.insert(key.to_owned(), hint);
         }
-        let Some(Err(e)) = hints.get(key).map(|file| file.write_at(0, &framed)) else { return Ok(()) };
+        let Some(hint) = hints.get(key) else { return Ok(()) };
+        let Err(e) = hint.file.write_at(0, &Frame::encode(HINT_KIND, 0, bytes, &hint.place, 0)?) else { return Ok(()) };
         // No note is right, an older one is not.
+        let removed = dir.fs.remove(&hint.path);
+        let failed = failed("write", &hint.path, e);
         hints.remove(key);
-        match dir.fs.remove(&path) {
-            Err(_) => Err(failed("write", &path, e)),
-            Ok(()) => Ok(()),
-        }
+        if removed.is_err() { Err(failed) } else { Ok(()) }
     }
 
     /// Removes the backend's own files and all empty directories.
