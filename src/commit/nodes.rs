@@ -59,20 +59,29 @@ impl NodeSource for StoredNodes {
     }
 }
 
+/// What is to be called once nodes are stored and in use.
+pub(super) type WhenStored = Vec<Box<dyn FnOnce() + Send>>;
+
 /// Gathers the nodes of a flush in packs.
 pub(super) struct Packs<'a> {
     nodes: &'a StoredNodes,
     id: u128,
     bytes: Vec<u8>,
+    when_stored: WhenStored,
 }
 
 impl<'a> Packs<'a> {
     pub fn new(nodes: &'a StoredNodes) -> Packs<'a> {
-        Packs { nodes, id: Uuid::now_v7().as_u128(), bytes: Vec::new() }
+        Packs { nodes, id: Uuid::now_v7().as_u128(), bytes: Vec::new(), when_stored: Vec::new() }
     }
 
-    /// Writes what was gathered; every address handed out is good from then on.
-    pub fn finish(&mut self) -> Result<()> {
+    /// Writes what is left; every address handed out is good from then on.
+    pub fn finish(mut self) -> Result<WhenStored> {
+        self.write()?;
+        Ok(self.when_stored)
+    }
+
+    fn write(&mut self) -> Result<()> {
         if !self.bytes.is_empty() {
             self.nodes.store.put(&pack_key(self.id), std::mem::take(&mut self.bytes))?;
             self.id = Uuid::now_v7().as_u128();
@@ -87,7 +96,7 @@ impl NodeSink for Packs<'_> {
         Frame::encode_into(&mut self.bytes, KIND, 0, bytes, &pack_key(self.id), u64::from(offset))?;
         let address = Address { pack: self.id, offset, len: self.bytes.len() as u32 - offset };
         if self.bytes.len() >= PACK {
-            self.finish()?;
+            self.write()?;
         }
         Ok(address)
     }
@@ -98,5 +107,9 @@ impl NodeSink for Packs<'_> {
         let weight = node.weight();
         self.nodes.cache.insert(address, node, weight);
         Ok(address)
+    }
+
+    fn when_stored(&mut self, told: Box<dyn FnOnce() + Send>) {
+        self.when_stored.push(told);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::FORMAT;
-use super::nodes::{Packs, StoredNodes};
+use super::nodes::{Packs, StoredNodes, WhenStored};
 use super::record::{Commit, Head, Purges, head_key};
 use crate::db::Snapshot;
 use crate::edn::{Form, Keyword};
@@ -46,7 +46,7 @@ pub(crate) fn create(
         log.append(vec![initial])?;
         end = log.position();
     }
-    let (_, commit) = write_commit(nodes, snapshot, provenance, Vec::new(), end, now)?;
+    let (_, commit, _) = write_commit(nodes, snapshot, provenance, Vec::new(), end, now)?;
     let head = Head { commit: commit.id, closed_at: Some(end), ..Head::new(incarnation) };
     if store.swap(&head_key(branch), None, head.encode(branch)?)? { Ok(()) } else { Err(exists()) }
 }
@@ -57,7 +57,7 @@ fn exists() -> Error {
 }
 
 /// Writes the nodes of `snapshot` that have no address and the commit record. Returns the snapshot with all nodes
-/// addressed.
+/// addressed, the record, and what is to be called once a head names that.
 fn write_commit(
     nodes: &StoredNodes,
     snapshot: &Snapshot,
@@ -65,7 +65,7 @@ fn write_commit(
     parents: Vec<u128>,
     log: LogPosition,
     now: i64,
-) -> Result<(Snapshot, Commit)> {
+) -> Result<(Snapshot, Commit, WhenStored)> {
     let mut flushed = snapshot.clone();
     let mut roots: [Vec<u8>; 6] = Default::default();
     let mut packs = Packs::new(nodes);
@@ -74,7 +74,7 @@ fn write_commit(
         *index = clean;
         *root = bytes;
     }
-    packs.finish()?;
+    let when_stored = packs.finish()?;
     let stored = |attribute: &&Arc<crate::schema::Attribute>| !attribute.is_builtin();
     let commit = Commit {
         id: Commit::new_id(),
@@ -92,11 +92,11 @@ fn write_commit(
         log,
     };
     nodes.store().put(&Commit::key(commit.id), commit.encode()?)?;
-    Ok((flushed, commit))
+    Ok((flushed, commit, when_stored))
 }
 
 /// When a flush happens.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Moment {
     /// Where the log goes on after it.
     pub log: LogPosition,
@@ -121,7 +121,7 @@ pub(crate) fn flush(
     provenance: &Provenance,
     Moment { log, closed, now, purges }: Moment,
 ) -> Result<(Snapshot, Head)> {
-    let (flushed, commit) = write_commit(nodes, snapshot, provenance, vec![head.commit], log, now)?;
+    let (flushed, commit, when_stored) = write_commit(nodes, snapshot, provenance, vec![head.commit], log, now)?;
     let unclean = if purges.is_some() { Some(snapshot.basis_t.0) } else { head.unclean };
     let purges = match (head.purges.clone(), purges) {
         (Some(x), Some(y)) => Some(x.and(y)),
@@ -130,6 +130,7 @@ pub(crate) fn flush(
     let closed_at = closed.then_some(log);
     let moved = Head { commit: commit.id, closed_at, purges, unclean, format: FORMAT, ..head.clone() };
     move_head(nodes.store(), branch, head, &moved)?;
+    when_stored.into_iter().for_each(|told| told());
     Ok((flushed, moved))
 }
 

@@ -57,6 +57,15 @@ impl Snapshot {
         Ok(next)
     }
 
+    /// The same database, which lets go of the nodes that a flush has stored meanwhile.
+    pub fn settled(&self) -> Result<Snapshot> {
+        let mut next = self.clone();
+        for index in &mut next.indexes {
+            *index = index.settled()?;
+        }
+        Ok(next)
+    }
+
     /// Where an index may hold more than rows of what is purged. A closed row was a current one once.
     fn ranges(&self, order: Order, purged: &Purged) -> Vec<(Cut, Cut)> {
         let range = |key: Key| (Cut::before(key.clone()), Cut::after(key));

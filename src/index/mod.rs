@@ -92,6 +92,17 @@ pub trait Index: Send + Sync + Debug {
     /// Those of the sink.
     fn flush(&self, sink: &mut dyn NodeSink) -> Result<(Arc<dyn Index>, Vec<u8>)>;
 
+    /// An equal index that lets go of the nodes that it shares with one that was flushed since this was made: they are
+    /// stored, so the next flush need not store them again, and can be read from there.
+    ///
+    /// The default knows of no such nodes, see [`IndexKind::flushes_aside`].
+    ///
+    /// # Errors
+    /// Those of reading nodes.
+    fn settled(&self) -> Result<Arc<dyn Index>> {
+        self.apply(&Edits::inserts(self.order(), Columns::default()))
+    }
+
     /// Bytes of nodes that have no address: what a flush would have to write, roughly.
     fn novelty(&self) -> usize;
 
@@ -214,6 +225,12 @@ impl Chunk {
 pub trait IndexKind: Send + Sync + Debug {
     /// The keyword that a config names, such as `:datahike.index/persistent-set`.
     fn keyword(&self) -> Keyword;
+
+    /// Whether values of an index learn of the nodes that the flush of an earlier one has stored, see [`Index::settled`]. Then
+    /// a flush goes on beside transactions; if not, as by default, transactions wait for it.
+    fn flushes_aside(&self) -> bool {
+        false
+    }
 
     /// Whether the `:index-config` map of a database is usable; `nil` is always.
     ///

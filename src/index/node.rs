@@ -54,6 +54,14 @@ pub trait NodeSink {
         let _ = node;
         self.put(bytes)
     }
+
+    /// Calls `told` once all that was put so far is stored for good and in use; never, if it does not come to that. So other
+    /// values of the index that share the nodes can learn that they have an address.
+    ///
+    /// The default never calls it.
+    fn when_stored(&mut self, told: Box<dyn FnOnce() + Send>) {
+        drop(told);
+    }
 }
 
 /// The source of an index that is never flushed.

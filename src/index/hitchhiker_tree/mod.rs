@@ -61,6 +61,10 @@ impl IndexKind for HitchhikerTree {
         Keyword::new("datahike.index/hitchhiker-tree")
     }
 
+    fn flushes_aside(&self) -> bool {
+        true
+    }
+
     fn check_settings(&self, settings: &Form) -> Result<()> {
         Self::shape(settings).map(|_| ())
     }

@@ -48,6 +48,10 @@ impl IndexKind for PersistentSet {
         Keyword::new("datahike.index/persistent-set")
     }
 
+    fn flushes_aside(&self) -> bool {
+        true
+    }
+
     fn check_settings(&self, settings: &Form) -> Result<()> {
         Self::shape(settings).map(|_| ())
     }

@@ -6,6 +6,7 @@ use super::PersistentSet;
 use crate::datom::{AttrId, Columns, OPEN, Order, Row, TX0, Value};
 use crate::edn::{Form, FormKind, Keyword};
 use crate::error::ErrorKind;
+use crate::index::testing::MemoryNodes;
 use crate::index::{Edit, Edits, Index, IndexKind, NoNodes};
 
 fn factor(n: FormKind) -> Form {
@@ -80,6 +81,34 @@ fn heavy_values_make_small_leaves() {
     index = index.apply(&Edits::sorted(Order::Eavt, edits)).expect("applies");
     index.check().expect("is right");
     assert_eq!(index.len(), 10);
+}
+
+#[test]
+fn what_a_flush_stores_is_not_stored_again_by_younger_values() {
+    let nodes = MemoryNodes::new();
+    let settings = factor(FormKind::Int(16));
+    let mut index = PersistentSet.empty(Order::Eavt, &settings, Arc::new(nodes.clone())).expect("settings are right");
+    for e in 1..2000 {
+        index = index.apply(&Edits::sorted(Order::Eavt, vec![(row(e * 7 % 2003), Edit::Insert)])).expect("applies");
+    }
+    let edit = |e| Edits::sorted(Order::Eavt, vec![(row(e), Edit::Insert)]);
+    let younger = index.apply(&edit(5000)).expect("applies");
+    let novelty = younger.novelty();
+    index.flush(&mut nodes.clone()).expect("flushes");
+    let stored = nodes.len();
+    // Also those that are made of one that has not let go of the nodes.
+    let youngest = younger.apply(&edit(5001)).expect("applies");
+    for index in [younger, youngest] {
+        let settled = index.settled().expect("settles");
+        assert!(settled.novelty() < novelty / 20, "{} of {novelty}", settled.novelty());
+        settled.check().expect("is right");
+        let before = nodes.len();
+        let (flushed, _) = settled.flush(&mut nodes.clone()).expect("flushes");
+        // A path from the root, and what a split adds to it.
+        assert!(nodes.len() - before <= 6, "{} nodes after {stored}", nodes.len() - before);
+        assert_eq!((flushed.novelty(), flushed.len()), (0, index.len()));
+        flushed.check().expect("is right");
+    }
 }
 
 #[test]

@@ -35,8 +35,8 @@ pub(super) fn apply(
         applying.branches(level, top.run, Edits::default(), (&least, 0), true, &mut above);
         (top, level) = (above, level + 1);
     }
-    let root = match top.run.links.pop() {
-        Some(Link::Novel(Node::Branch(root))) => applying.shrink(root)?,
+    let root = match top.run.links.pop().as_ref().and_then(Link::as_novel) {
+        Some(Node::Branch(root)) => applying.shrink(Arc::clone(root))?,
         _ => Arc::default(),
     };
     if root.rows() == 0 {
@@ -83,7 +83,7 @@ impl Fresh {
     fn push(&mut self, separators: &Columns, i: usize, node: Node) {
         self.new.push(self.run.len());
         let summary = node.summary();
-        self.run.push(separators, i, Link::Novel(node), summary);
+        self.run.push(separators, i, Link::novel(node), summary);
     }
 }
 
@@ -284,12 +284,12 @@ impl Applying<'_> {
     }
 
     fn is_small(&self, link: &Link) -> bool {
-        match link {
-            Link::Novel(Node::Leaf(leaf)) => {
+        match link.as_novel() {
+            Some(Node::Leaf(leaf)) => {
                 leaf.len() < self.context.shape.min_leaf() && leaf.v.heap_len() < LEAF_BYTES / 4
             }
-            Link::Novel(Node::Branch(branch)) => branch.len() < self.context.shape.min_branch(),
-            Link::Stored(_) => false,
+            Some(Node::Branch(branch)) => branch.len() < self.context.shape.min_branch(),
+            None => false,
         }
     }
 
@@ -360,7 +360,7 @@ impl Applying<'_> {
 
     /// Takes the weight of a node that is no longer part of the tree off the novelty.
     fn retire(&mut self, link: &Link) {
-        if let Link::Novel(node) = link {
+        if let Some(node) = link.as_novel() {
             self.novelty -= weight(node);
         }
     }

@@ -76,10 +76,10 @@ impl Building<'_, '_> {
         }
         let summary: Summary = node.summary();
         let link = match &mut self.sink {
-            Some(sink) => flush::store(&node, *sink)?,
+            Some(sink) => Link::Stored(flush::store(&node, *sink)?),
             None => {
                 self.novelty += index::Node::weight(&node);
-                Link::Novel(node)
+                Link::novel(node)
             }
         };
         self.levels[level].push(separator, 0, link, summary);

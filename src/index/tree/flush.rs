@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::node::{Branch, Context, Link, Node, Run, Stored, Summary};
+use super::node::{Branch, Context, Link, Node, Novel, Run, Stored, Summary};
 use crate::datom::codec::{
     damaged, decode_columns, decode_ints, encode_columns, encode_ints, put_varint, take_byte, take_count,
 };
@@ -34,17 +34,29 @@ fn flush_children(branch: &Arc<Branch>, sink: &mut dyn NodeSink) -> Result<Arc<B
     }
     let mut links = Vec::with_capacity(branch.len());
     for link in &branch.run().links {
-        links.push(match link {
-            Link::Stored(stored) => Link::Stored(Arc::clone(stored)),
-            Link::Novel(Node::Branch(child)) => store(&Node::Branch(flush_children(child, sink)?), sink)?,
-            Link::Novel(leaf) => store(leaf, sink)?,
-        });
+        links.push(Link::Stored(match link {
+            Link::Stored(stored) => Arc::clone(stored),
+            Link::Novel(novel) => flush_novel(novel, sink)?,
+        }));
     }
     Ok(Arc::new(branch.with_links(links)))
 }
 
+fn flush_novel(novel: &Arc<Novel>, sink: &mut dyn NodeSink) -> Result<Arc<Stored>> {
+    if let Some(stored) = novel.stored() {
+        return Ok(Arc::clone(stored));
+    }
+    let stored = match &novel.node {
+        Node::Branch(child) => store(&Node::Branch(flush_children(child, sink)?), sink)?,
+        leaf => store(leaf, sink)?,
+    };
+    let (novel, told) = (Arc::clone(novel), Arc::clone(&stored));
+    sink.when_stored(Box::new(move || novel.set_stored(told)));
+    Ok(stored)
+}
+
 /// Stores one node, the children of which are stored.
-pub(super) fn store(node: &Node, sink: &mut dyn NodeSink) -> Result<Link> {
+pub(super) fn store(node: &Node, sink: &mut dyn NodeSink) -> Result<Arc<Stored>> {
     let mut bytes = Vec::new();
     match node {
         Node::Leaf(columns) => {
@@ -54,7 +66,7 @@ pub(super) fn store(node: &Node, sink: &mut dyn NodeSink) -> Result<Link> {
         Node::Branch(branch) => encode_branch(branch, &mut bytes),
     }
     let address = sink.put_node(&bytes, Arc::new(node.clone()))?;
-    Ok(Link::Stored(Arc::new(Stored::new(address, Some(node.clone())))))
+    Ok(Arc::new(Stored::new(address, Some(node.clone()))))
 }
 
 fn encode_branch(branch: &Branch, out: &mut Vec<u8>) {
@@ -184,9 +196,9 @@ fn decode_addresses(bytes: &mut &[u8], n: usize) -> Result<Vec<Link>> {
 /// Names the addresses under `branch`, parents first; the depth of the calls is that of the tree.
 pub(super) fn walk(context: &Context, branch: &Branch, visit: &mut dyn FnMut(Address) -> Result<bool>) -> Result<()> {
     for (i, link) in branch.run().links.iter().enumerate() {
-        let descends = match link {
-            Link::Stored(stored) => visit(stored.address)?,
-            Link::Novel(_) => true,
+        let descends = match link.address() {
+            Some(address) => visit(address)?,
+            None => true,
         };
         if descends
             && branch.child_level() > 0

@@ -135,6 +135,10 @@ impl Index for Tree {
         Ok((Arc::new(Tree { context: self.context.clone(), root, novelty: 0 }), bytes))
     }
 
+    fn settled(&self) -> Result<Arc<dyn Index>> {
+        Ok(self.renewed(renew::settle(&self.root)))
+    }
+
     fn novelty(&self) -> usize {
         self.novelty
     }

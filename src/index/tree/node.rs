@@ -127,10 +127,53 @@ impl Summary {
 /// The way from a branch to a child.
 #[derive(Debug, Clone)]
 pub(super) enum Link {
-    /// A node that has no address.
-    Novel(Node),
+    /// A node that had no address when the link was made.
+    Novel(Arc<Novel>),
     /// A node in the store.
     Stored(Arc<Stored>),
+}
+
+/// A node that had no address when it was made. All trees that have the node share this, so that they learn of the
+/// address that the flush of any of them gives it.
+#[derive(Debug)]
+pub(super) struct Novel {
+    pub node: Node,
+    stored: OnceLock<Arc<Stored>>,
+}
+
+impl Novel {
+    /// Where a flush has stored the node meanwhile.
+    pub fn stored(&self) -> Option<&Arc<Stored>> {
+        self.stored.get()
+    }
+
+    /// Tells of a flush that has stored the node. Where another has done so before, that one stands.
+    pub fn set_stored(&self, stored: Arc<Stored>) {
+        self.stored.get_or_init(|| stored);
+    }
+}
+
+impl Link {
+    /// A link to a node that was just made.
+    pub fn novel(node: Node) -> Link {
+        Link::Novel(Arc::new(Novel { node, stored: OnceLock::new() }))
+    }
+
+    /// The node that had no address when the link was made.
+    pub fn as_novel(&self) -> Option<&Node> {
+        match self {
+            Link::Novel(novel) => Some(&novel.node),
+            Link::Stored(_) => None,
+        }
+    }
+
+    /// The address of the node, if it has one by now.
+    pub fn address(&self) -> Option<Address> {
+        match self {
+            Link::Novel(novel) => novel.stored().map(|stored| stored.address),
+            Link::Stored(stored) => Some(stored.address),
+        }
+    }
 }
 
 /// A stored node and, for branches high in the tree, the node itself once it was read.
@@ -327,7 +370,7 @@ impl Branch {
 
     pub fn child(&self, i: usize, context: &Context) -> Result<Node> {
         match &self.run.links[i] {
-            Link::Novel(node) => Ok(node.clone()),
+            Link::Novel(novel) => Ok(novel.node.clone()),
             Link::Stored(stored) => stored.load(self.child_level, self.run.summaries[i].rows, context),
         }
     }

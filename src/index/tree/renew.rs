@@ -48,7 +48,7 @@ fn respell(context: &Context, branch: &Branch, first: &Columns, ranges: &[&(Cut,
             let mut own = Columns::default();
             own.extend(&run.separators, at..at + 1);
             if let Some(child) = respell(context, &child, &own, of_child)? {
-                run.links[i] = Link::Novel(Node::Branch(Arc::new(child)));
+                run.links[i] = Link::novel(Node::Branch(Arc::new(child)));
                 changed = true;
             }
         }
@@ -78,7 +78,7 @@ fn detach_under(context: &Context, branch: &Branch, moved: &dyn Fn(Address) -> b
     let old = branch.run();
     let mut fresh: Vec<(usize, Node)> = Vec::new();
     for (i, link) in old.links.iter().enumerate() {
-        let moves = matches!(link, Link::Stored(stored) if moved(stored.address));
+        let moves = link.address().is_some_and(moved);
         if branch.child_level() == 0 && !moves {
             continue;
         }
@@ -95,15 +95,38 @@ fn detach_under(context: &Context, branch: &Branch, moved: &dyn Fn(Address) -> b
         return Ok(None);
     }
     let mut links = old.links.clone();
-    fresh.into_iter().for_each(|(i, node)| links[i] = Link::Novel(node));
+    fresh.into_iter().for_each(|(i, node)| links[i] = Link::novel(node));
     Ok(Some(branch.with_links(links)))
+}
+
+/// The same tree, which reads the nodes that the flush of another tree has stored meanwhile from the store, and holds them
+/// no longer.
+pub(super) fn settle(root: &Arc<Branch>) -> Arc<Branch> {
+    settle_under(root).map_or_else(|| Arc::clone(root), Arc::new)
+}
+
+fn settle_under(branch: &Branch) -> Option<Branch> {
+    let mut links: Option<Vec<Link>> = None;
+    for (i, link) in branch.run().links.iter().enumerate() {
+        let Link::Novel(novel) = link else { continue };
+        let settled = match (novel.stored(), &novel.node) {
+            (Some(stored), _) => Link::Stored(Arc::clone(stored)),
+            (None, Node::Branch(child)) => match settle_under(child) {
+                Some(child) => Link::novel(Node::Branch(Arc::new(child))),
+                None => continue,
+            },
+            (None, Node::Leaf(_)) => continue,
+        };
+        links.get_or_insert_with(|| branch.run().links.clone())[i] = settled;
+    }
+    links.map(|links| branch.with_links(links))
 }
 
 /// Bytes of the nodes under `branch` that have no address.
 pub(super) fn novelty(branch: &Branch) -> usize {
-    let of_link = |link: &Link| match link {
-        Link::Stored(_) => 0,
-        Link::Novel(node) => {
+    let of_link = |link: &Link| match link.as_novel().filter(|_| link.address().is_none()) {
+        None => 0,
+        Some(node) => {
             let below = if let Node::Branch(child) = node { novelty(child) } else { 0 };
             index::Node::weight(node) + below
         }
