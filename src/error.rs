@@ -95,6 +95,11 @@ impl Error {
         self
     }
 
+    /// The same error for another who waited for the same thing, without its cause.
+    pub(crate) fn again(&self) -> Error {
+        Error::new(self.kind(), self.code(), self.message())
+    }
+
     /// What went wrong, coarsely.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -54,7 +54,8 @@ type Told = Arc<Mutex<Vec<(usize, u64, Vec<Datom>, Vec<Datom>)>>>;
 /// Listeners are told when a transaction is durable, before anything else is written: at exactly this number of
 /// operations it must not be lost any more.
 fn connect(fs: &SimFs, told: &Told) -> Connection {
-    let conn = connect_in(&registry(fs), &sim_config()).unwrap();
+    // Flushes that are due go on beside the transactions.
+    let conn = connect_in(&registry(fs), &sim_config().flush_after(6_000)).unwrap();
     let (fs, told) = (fs.clone(), Arc::clone(told));
     conn.listen(move |report| {
         let entry = (fs.ops_len(), report.db_after.basis_t().0, report.purged.clone(), report.tx_data.clone());

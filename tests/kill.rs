@@ -31,7 +31,8 @@ fn writer() {
     let mut chance = Chance(round as u64);
     let (threads, flush) = (1 + chance.below(4), chance.below(2) == 0);
     say(format_args!("started"));
-    let conn = connect_in(&Registry::with_builtins(), &config(Path::new(&path))).unwrap();
+    let config = config(Path::new(&path)).flush_after([3_000, 100_000, 1 << 24][chance.below(3)]);
+    let conn = connect_in(&Registry::with_builtins(), &config).unwrap();
     say(format_args!("connected"));
     std::thread::scope(|scope| {
         for thread in 0..threads {

@@ -109,6 +109,55 @@ fn a_function_cannot_call_the_writer_that_waits_for_it() {
     conn.release().unwrap();
 }
 
+/// A function runs on the thread of whichever caller applies at that moment: what it does wrong is still its own caller's.
+#[test]
+fn a_function_that_goes_wrong_is_its_own_callers_affair() {
+    let dir = tempfile::tempdir().unwrap();
+    for (registry, config) in [(registry(), config(&dir)), (registry(), Config::memory("gone-wrong"))] {
+        create_database_in(&registry, &config).unwrap();
+        let conn = connect_in(&registry, &config).unwrap();
+        conn.transact(SCHEMA).unwrap();
+        let before = conn.db().basis_t().0;
+        let inner = conn.clone();
+        registry.register_tx_function("goes", move |_, args| match args {
+            [Value::Long(0)] => panic!("on purpose"),
+            [Value::Long(1)] => inner.transact("[]").map(|_| "[]"),
+            [Value::Long(2)] => Err(Error::new(ErrorKind::Argument, "test/refused", "no")),
+            _ => Ok("[{:name \"right\"}]"),
+        });
+        let made: usize = std::thread::scope(|scope| {
+            let one = |thread: usize| {
+                let conn = &conn;
+                scope.spawn(move || {
+                    let call = |i: usize| conn.transact(format!("[[goes {}]]", (thread + i) % 4));
+                    let outcome = |i: usize| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call(i)));
+                    let mut made = 0;
+                    for i in 0..40 {
+                        match ((thread + i) % 4, outcome(i)) {
+                            (0, Err(panic)) => assert_eq!(panic.downcast_ref::<&str>(), Some(&"on purpose")),
+                            (1, Ok(Err(error))) => {
+                                let cause = std::error::Error::source(&error).and_then(|e| e.downcast_ref::<Error>());
+                                assert_eq!(cause.map(Error::code), Some("transact/in-function"));
+                            }
+                            (2, Ok(Err(error))) => {
+                                let cause = std::error::Error::source(&error).and_then(|e| e.downcast_ref::<Error>());
+                                assert_eq!(cause.map(Error::code), Some("test/refused"));
+                            }
+                            (3, Ok(Ok(_))) => made += 1,
+                            (n, other) => panic!("{n}: {other:?}"),
+                        }
+                    }
+                    made
+                })
+            };
+            let threads: Vec<_> = (0..8).map(one).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!((made, conn.db().basis_t().0 - before), (80, 80));
+        conn.release().unwrap();
+    }
+}
+
 /// Polls on this thread; the futures wake by unparking it.
 fn wait<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(std::thread::Thread);

@@ -23,7 +23,7 @@ enum Read {
 }
 
 /// Name after the prefix, key of the config, and how it is read.
-const VARIABLES: [(&str, &str, Read); 16] = [
+const VARIABLES: [(&str, &str, Read); 17] = [
     ("INITIAL_TX", "initial-tx", Read::Text),
     ("KEEP_HISTORY", "keep-history?", Read::Bool),
     ("ATTRIBUTE_REFS", "attribute-refs?", Read::Bool),
@@ -34,6 +34,7 @@ const VARIABLES: [(&str, &str, Read); 16] = [
     ("NAME", "name", Read::Text),
     ("CACHE_BYTES", "cache-bytes", Read::Number),
     ("QUERY_CACHE_BYTES", "query-cache-bytes", Read::Number),
+    ("FLUSH_AFTER", "flush-after", Read::Number),
     ("READ_ONLY", "read-only?", Read::Bool),
     ("SEARCH_CACHE_SIZE", "search-cache-size", Read::Number),
     ("STORE_CACHE_SIZE", "store-cache-size", Read::Number),

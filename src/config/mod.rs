@@ -59,6 +59,7 @@ pub struct Config {
     name: Option<String>,
     cache_bytes: Option<u64>,
     query_cache_bytes: Option<u64>,
+    flush_after: Option<u64>,
     read_only: Option<bool>,
     queue_size: Option<u64>,
     allow_unsafe_config: Option<bool>,
@@ -73,6 +74,8 @@ enum InitialTx {
 impl Config {
     /// Bytes that decoded nodes may take when no other bound is given: 128 MiB.
     pub const DEFAULT_CACHE_BYTES: u64 = 128 << 20;
+    /// Bytes of log after which the indexes are flushed when no other bound is given: 16 MiB.
+    pub const DEFAULT_FLUSH_AFTER: u64 = 16 << 20;
     /// Transactions that may wait for the writer when no other bound is given.
     pub const DEFAULT_QUEUE_SIZE: u64 = 120_000;
 
@@ -171,6 +174,7 @@ impl Config {
             name: self.name.or(other.name),
             cache_bytes: self.cache_bytes.or(other.cache_bytes),
             query_cache_bytes: self.query_cache_bytes.or(other.query_cache_bytes),
+            flush_after: self.flush_after.or(other.flush_after),
             read_only: self.read_only.or(other.read_only),
             queue_size: self.queue_size.or(other.queue_size),
             allow_unsafe_config: self.allow_unsafe_config.or(other.allow_unsafe_config),
@@ -292,6 +296,13 @@ impl Config {
         self
     }
 
+    /// `:flush-after`: bytes of log after which the indexes are flushed.
+    #[must_use]
+    pub fn flush_after(mut self, bytes: u64) -> Config {
+        self.flush_after = Some(bytes);
+        self
+    }
+
     /// `:read-only?`: connect without becoming the writer; false by default.
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Config {
@@ -369,6 +380,11 @@ impl Config {
     /// `:query-cache-bytes`
     pub fn answer_bytes(&self) -> u64 {
         self.query_cache_bytes.unwrap_or(0)
+    }
+
+    /// `:flush-after`
+    pub fn bytes_to_flush_after(&self) -> u64 {
+        self.flush_after.unwrap_or(Self::DEFAULT_FLUSH_AFTER)
     }
 
     /// `:read-only?`

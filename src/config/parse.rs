@@ -10,7 +10,7 @@ use super::store::is_secret;
 use super::{Config, InitialTx, StoreConfig, did_you_mean};
 
 /// Keys that are read.
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "store",
     "initial-tx",
     "keep-history?",
@@ -27,6 +27,7 @@ const KEYS: [&str; 21] = [
     "branch",
     "name",
     "cache-bytes",
+    "flush-after",
     "store-cache-size",
     "query-cache-bytes",
     "read-only?",
@@ -217,6 +218,7 @@ fn set(config: &mut Config, key: &str, entry: &Entry<'_>) -> Result<()> {
         "branch" => config.branch = Some(entry.keyword("a keyword")?),
         "name" => config.name = Some(entry.string()?.to_owned()),
         "cache-bytes" => config.cache_bytes = Some(entry.count("a number of bytes, 0 or more", 0)?),
+        "flush-after" => config.flush_after = Some(entry.count("a number of bytes, 1 or more", 1)?),
         "store-cache-size" => {
             let entries = entry.count("a number of entries, 1 or more", 1)?;
             // The bytes are the plainer word for the same thing.

@@ -158,6 +158,7 @@ impl Config {
         put("name", self.name.clone().map(Form::from));
         put("cache-bytes", self.cache_bytes.map(number));
         put("query-cache-bytes", self.query_cache_bytes.map(number));
+        put("flush-after", self.flush_after.map(number));
         put("read-only?", self.read_only.map(Form::from));
         put("allow-unsafe-config", self.allow_unsafe_config.map(Form::from));
         pairs.extend(self.caps_pairs());

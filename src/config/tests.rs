@@ -26,7 +26,8 @@ fn every_key_is_read() {
         r#"{:store {:backend :file :path "x.tr" :id #uuid "00000000-0000-0000-0000-00000000000a" :extra 1}
             :initial-tx [{:name "Alice"}] :keep-history? false :attribute-refs? true :schema-flexibility :write
             :index :datahike.index/hitchhiker-tree :index-config {:b 3} :branch :dev :name "people"
-            :cache-bytes 1024 :query-cache-bytes 4096 :read-only? true :writer {:backend :self :queue-size 7 :commit-wait-time 0}
+            :cache-bytes 1024 :query-cache-bytes 4096
+            :flush-after 4096 :read-only? true :writer {:backend :self :queue-size 7 :commit-wait-time 0}
             :allow-unsafe-config true :crypto-hash? false :search-cache-size 100 :online-gc {:enabled? false}}"#,
     )
     .unwrap();
@@ -43,6 +44,7 @@ fn every_key_is_read() {
         .name("people")
         .cache_bytes(1024)
         .query_cache_bytes(4096)
+        .flush_after(4096)
         .read_only(true)
         .queue_size(7)
         .allow_unsafe_config(true);

@@ -5,8 +5,9 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use super::flush::How;
 use super::listen::{check_may_wait, check_not_in_function};
-use super::writer::{How, Writer};
+use super::writer::Writer;
 use super::{Connection, Shared};
 use crate::commit::gc::{Blobs, Marked, mark};
 use crate::commit::{self, Head, StoredNodes};
@@ -168,7 +169,7 @@ impl Writer {
         let store = place.nodes.store();
         let blobs = {
             // No flush is under way, so all that is there and in use is found from a head.
-            let _still = self.committed.lock();
+            let _still = self.still()?;
             Blobs::list(store)?
         };
         let cutoff = options.cutoff((self.clock)());
@@ -237,8 +238,7 @@ impl Writer {
     }
 
     fn change_head(&self, change: impl FnOnce(&mut Head)) -> Result<()> {
-        let mut committed = self.committed.lock();
-        self.check_working()?;
+        let mut committed = self.still()?;
         let Some(durable) = &mut committed.durable else { return Ok(()) };
         let mut head = durable.head.clone();
         change(&mut head);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Connection;
+use super::flush::How;
 use super::listen::{Running, check_may_wait};
 use super::writer::{Pending, Writer};
 use crate::db::Db;
@@ -108,19 +109,22 @@ impl Writer {
         let mut committed = self.committed.lock();
         let mut applied = self.applied.lock();
         self.check_working()?;
-        let pending = std::mem::take(&mut applied.pending);
-        self.settle(&mut committed, pending, applied.count)?;
+        self.settle_applied(&mut committed)?;
         loop {
             let mut batch = Batch { db: applied.db.clone(), pending: Vec::new(), datoms: 0 };
             let filled = batch.fill(transactions, &mut loader, self.stored);
-            let count = applied.count + batch.pending.len() as u64;
-            self.settle(&mut committed, batch.pending, count)?;
-            (applied.db, applied.count) = (batch.db, count);
+            self.settle(&mut committed, batch.pending)?;
+            applied.db = batch.db;
             // The transactions before one that fails are whole.
             if !filled? {
                 return Ok(loader.report());
             }
-            self.flush_if_due(&mut committed, &mut applied);
+            if committed.is_due() {
+                self.flush_due(&mut committed, |committed| self.flush(committed, &mut applied, How::default()));
+            }
+            if committed.is_behind() {
+                self.take_in(&mut committed, &mut applied)?;
+            }
             self.check_working()?;
         }
     }

@@ -1,10 +1,12 @@
 //! Connections: the moving part. A connection has a current database, a writer, and listeners.
 
+mod flush;
 mod follow;
 mod gc;
 mod listen;
 mod load;
 mod open;
+mod queue;
 mod tx_range;
 mod writer;
 

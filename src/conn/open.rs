@@ -258,6 +258,8 @@ fn open_stored(
         log,
         provenance: loaded.provenance,
         unflushed: loaded.replayed,
+        flush_after: config.bytes_to_flush_after(),
+        flushing: None,
         flushed_at: loaded.flushed_at,
         purges: loaded.purges,
         kind: loaded.kind,

@@ -27,7 +27,8 @@ impl LogWriter {
     /// `Fenced` when another writer's entry stands there, and those of the store.
     pub fn begin(read: &LogReader, session: u128) -> Result<LogWriter> {
         let medium = read.medium().clone();
-        let mut writer = LogWriter { medium, position: read.position(), session, nonce: Uuid::new_v4().as_u128(), poisoned: false };
+        let mut writer =
+            LogWriter { medium, position: read.position(), session, nonce: Uuid::new_v4().as_u128(), poisoned: false };
         // The last entry can be read and yet not be on the disk: its writer was killed before the sync, or the sync
         // failed, after which another sync says nothing about it. The entries to come build on it, so it is written
         // once more. All before it were durable when it was written.

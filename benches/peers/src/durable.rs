@@ -1,6 +1,6 @@
-//! What transactions cost, beside the disk's own floor and SQLite in the same run: `durable [FOLDER]`, where FOLDER is on
-//! the disk to measure (the current one if it is not given). `TREERING_ENTITIES` is the size of the load, 1,000,000 if it
-//! is not set.
+//! What transactions cost, beside the disk's own floor and SQLite in the same run: `durable [FOLDER [PART]]`, where FOLDER is
+//! on the disk to measure (the current one if it is not given) and PART is `one`, `clients` or `load` (all if it is not
+//! given). `TREERING_ENTITIES` is the size of the load, 1,000,000 if it is not set.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -46,18 +46,30 @@ fn scattered(n: u64) -> u64 {
 
 fn main() {
     let folder = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
+    let part = std::env::args().nth(2);
+    let wants = |name: &str| part.as_deref().is_none_or(|part| part == name);
     let dir = tempfile::tempdir_in(folder).expect("a folder to write in");
     let names = Names::new();
-    let entities = std::env::var("TREERING_ENTITIES").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
+    if wants("one") {
+        one_by_one(dir.path(), &names);
+    }
+    if wants("clients") {
+        many_clients(dir.path(), &names);
+    }
+    if wants("load") {
+        loads(dir.path(), &names);
+    }
+}
 
+fn one_by_one(dir: &Path, names: &Names) {
     println!("one waiting client, {ONE_BY_ONE} transactions of one entity with 5 attributes");
     // The disk's speed changes from second to second: the three take turns.
     let mut best = [f64::INFINITY; 3];
     for round in 0..3 {
         let took = [
-            overwrites(&dir.path().join("floor")),
-            one_client(&dir.path().join(format!("one-{round}.tr")), &names),
-            sqlite(&dir.path().join(format!("one-{round}.db"))),
+            overwrites(&dir.join("floor")),
+            one_client(&dir.join(format!("one-{round}.tr")), names),
+            sqlite(&dir.join(format!("one-{round}.db"))),
         ];
         best.iter_mut().zip(took).for_each(|(best, took)| *best = best.min(took));
     }
@@ -65,32 +77,37 @@ fn main() {
     println!("  overwrite and fdatasync   {floor:8.1} us");
     println!("  treering :file            {ours:8.1} us   {:.2} x the floor (bar 1.5)", ours / floor);
     println!("  sqlite, WAL, FULL         {theirs:8.1} us   treering takes {:.2} of it (bar 1)", ours / theirs);
+}
 
+fn many_clients(dir: &Path, names: &Names) {
     let memory = Config::memory("durable");
     let conn = open(&memory);
-    let alone = rate(20_000, || (0..20_000).for_each(|n| one(&conn, &names, n)));
-    println!("one thread, :memory         {alone:8.0} transactions/s (bar 20000)");
+    let alone = rate(20_000, || (0..20_000).for_each(|n| one(&conn, names, n)));
+    println!("one thread, :memory         {alone} (bar 20000)");
     close(conn, &memory);
     let conn = open(&memory);
-    let many = clients(&conn, &names);
+    let many = clients(&conn, names);
     close(conn, &memory);
-    let file = Config::file(dir.path().join("many.tr"));
+    let file = Config::file(dir.join("many.tr"));
     let conn = open(&file);
-    let durable = clients(&conn, &names);
+    let durable = clients(&conn, names);
     close(conn, &file);
-    println!("64 clients, :memory         {many:8.0} transactions/s");
-    println!("64 clients, :file           {durable:8.0} transactions/s, {:.2} of :memory (bar 0.67)", durable / many);
+    println!("64 clients, :memory         {many}");
+    println!("64 clients, :file           {durable}, {:.2} of :memory (bar 0.67)", durable.rate() / many.rate());
+}
 
-    for (config, bar) in [(Config::memory("load"), 1_200_000), (Config::file(dir.path().join("load.tr")), 800_000)] {
+fn loads(dir: &Path, names: &Names) {
+    let entities = std::env::var("TREERING_ENTITIES").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
+    for (config, bar) in [(Config::memory("load"), 1_200_000), (Config::file(dir.join("load.tr")), 800_000)] {
         let conn = open(&config);
-        let (datoms, took) = load(&conn, &names, entities);
+        let (datoms, took) = load(&conn, names, entities);
         let (backend, rate) = (config.store_config().backend(), datoms as f64 / took.as_secs_f64());
         println!(
             "{entities} entities, 10,000 a transaction, into {backend}: {rate:.0} datoms/s (bar {bar}), RSS {} MB",
             resident()
         );
         if backend.as_str() == "memory" {
-            upserts(&conn, &names, entities);
+            upserts(&conn, names, entities);
         }
         close(conn, &config);
     }
@@ -112,10 +129,39 @@ fn one(conn: &Connection, names: &Names, n: u64) {
     conn.transact(names.entity(n)).expect("the entity is right");
 }
 
-fn rate(count: u64, run: impl FnOnce()) -> f64 {
-    let began = Instant::now();
+/// So many transactions, in so much time.
+struct Rate {
+    count: u64,
+    took: Duration,
+    /// Of all threads: what tells two versions apart where other processes want the processors, too.
+    cpu: Duration,
+}
+
+impl Rate {
+    fn rate(&self) -> f64 {
+        self.count as f64 / self.took.as_secs_f64()
+    }
+}
+
+impl std::fmt::Display for Rate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let cpu = self.cpu.as_secs_f64() * 1e6 / self.count as f64;
+        write!(f, "{:8.0} transactions/s, {cpu:.0} us of processor each", self.rate())
+    }
+}
+
+fn rate(count: u64, run: impl FnOnce()) -> Rate {
+    let (began, cpu) = (Instant::now(), processor());
     run();
-    count as f64 / began.elapsed().as_secs_f64()
+    Rate { count, took: began.elapsed(), cpu: processor() - cpu }
+}
+
+/// The processors' time that this process has taken.
+fn processor() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 /// The median, in microseconds.
@@ -179,7 +225,7 @@ fn sqlite(path: &Path) -> f64 {
 }
 
 /// Transactions a second of 64 threads that wait for theirs.
-fn clients(conn: &Connection, names: &Names) -> f64 {
+fn clients(conn: &Connection, names: &Names) -> Rate {
     let (threads, each) = (64, 500);
     rate(threads * each, || {
         std::thread::scope(|scope| {

@@ -285,9 +285,7 @@ impl Applying<'_> {
 
     fn is_small(&self, link: &Link) -> bool {
         match link.as_novel() {
-            Some(Node::Leaf(leaf)) => {
-                leaf.len() < self.context.shape.min_leaf() && leaf.v.heap_len() < LEAF_BYTES / 4
-            }
+            Some(Node::Leaf(leaf)) => leaf.len() < self.context.shape.min_leaf() && leaf.v.heap_len() < LEAF_BYTES / 4,
             Some(Node::Branch(branch)) => branch.len() < self.context.shape.min_branch(),
             None => false,
         }
