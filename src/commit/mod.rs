@@ -12,7 +12,7 @@ mod scrub;
 mod write;
 
 pub(crate) use load::{Loaded, is_overtaken, load, read_head, replay};
-pub(crate) use nodes::StoredNodes;
+pub(crate) use nodes::{NodeCache, StoredNodes};
 pub(crate) use record::{Head, Purges, head_key};
 pub(crate) use scrub::scrub;
 pub(crate) use write::{Moment, Provenance, create, flush, move_head, take_over};

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{Address, Node, NodeSink, NodeSource};
-use crate::store::Cache;
-use crate::store::Store;
+use crate::index::{Address, Decode, Node, NodeSink, NodeSource};
 use crate::store::frame::Frame;
+use crate::store::{Cache, CacheStats, Store};
 
 /// The kind of a node's frame.
 const KIND: u8 = 2;
@@ -19,28 +19,81 @@ fn pack_key(pack: u128) -> String {
     format!("pack/{pack:032x}")
 }
 
-/// The nodes of a store, read through a cache that is bounded by bytes.
+/// Decoded nodes of any number of stores, bounded by bytes: each under the number of its store and its address.
+pub(crate) type NodeCache = Cache<(u64, Address), Arc<dyn Node>>;
+
+/// The nodes of a store, read through a cache.
 #[derive(Debug)]
 pub(crate) struct StoredNodes {
     store: Store,
-    cache: Cache<Address, Arc<dyn Node>>,
+    cache: Arc<NodeCache>,
+    /// The number of the store in the cache.
+    number: u64,
+    /// Most stored bytes that are read before they are asked for: they must not push each other out.
+    most_ahead: u64,
 }
 
+/// Nodes with no more bytes of others between them are read as one.
+const GAP: u64 = 16 << 10;
+/// The part of the cache that one request may fill before anybody asks: one stored byte for so many.
+const AHEAD: u64 = 64;
+
 impl StoredNodes {
-    /// A source that keeps at most `capacity` bytes of decoded nodes.
-    pub fn new(store: Store, capacity: usize) -> StoredNodes {
-        StoredNodes { store, cache: Cache::new(capacity) }
+    /// A source that keeps decoded nodes in `cache`; `identity` tells the store from all others there.
+    pub fn new(store: Store, cache: Arc<NodeCache>, identity: &str) -> StoredNodes {
+        let most_ahead = cache.stats().capacity / AHEAD;
+        StoredNodes { store, cache, number: xxh3_64(identity.as_bytes()), most_ahead }
+    }
+
+    /// A source that keeps nothing.
+    pub fn uncached(store: Store) -> StoredNodes {
+        StoredNodes::new(store, Arc::new(NodeCache::new(0)), "")
     }
 
     /// The store that the nodes are in.
     pub fn store(&self) -> &Store {
         &self.store
     }
+
+    /// What the cache did and holds.
+    pub fn cache_stats(&self) -> CacheStats {
+        self.cache.stats()
+    }
+
+    fn decode(&self, bytes: &[u8], address: Address, decode: Decode<'_>) -> Result<(Arc<dyn Node>, usize)> {
+        let node = decode(Frame::decode(bytes, &pack_key(address.pack), u64::from(address.offset))?.body)?;
+        let weight = node.weight();
+        Ok((node, weight))
+    }
+}
+
+/// A part of a pack, and the nodes in it.
+struct Span {
+    start: u64,
+    end: u64,
+    nodes: Vec<Address>,
+}
+
+/// Nodes that lie beside each other are in one span.
+fn spans(mut addresses: Vec<Address>) -> Vec<Span> {
+    addresses.sort_unstable();
+    let mut spans: Vec<Span> = Vec::new();
+    for address in addresses {
+        let (start, end) = (u64::from(address.offset), u64::from(address.offset) + u64::from(address.len));
+        match spans.last_mut() {
+            Some(span) if span.nodes[0].pack == address.pack && start <= span.end + GAP => {
+                span.end = span.end.max(end);
+                span.nodes.push(address);
+            }
+            _ => spans.push(Span { start, end, nodes: vec![address] }),
+        }
+    }
+    spans
 }
 
 impl NodeSource for StoredNodes {
-    fn load(&self, address: Address, decode: &dyn Fn(&[u8]) -> Result<Arc<dyn Node>>) -> Result<Arc<dyn Node>> {
-        self.cache.get_or_load(&address, || {
+    fn load(&self, address: Address, decode: Decode<'_>) -> Result<Arc<dyn Node>> {
+        self.cache.get_or_load(&(self.number, address), || {
             let key = pack_key(address.pack);
             let start = u64::from(address.offset);
             let bytes = self.store.get(&key, Some(start..start + u64::from(address.len)))?;
@@ -52,10 +105,42 @@ impl NodeSource for StoredNodes {
                 );
                 Error::new(ErrorKind::Corrupt, "index/node-not-found", message)
             })?;
-            let node = decode(Frame::decode(&bytes, &key, start)?.body)?;
-            let weight = node.weight();
-            Ok((node, weight))
+            self.decode(&bytes, address, decode)
         })
+    }
+
+    fn prefetch(&self, addresses: &[Address], decode: Decode<'_>) -> usize {
+        let (mut wanted, mut bytes, mut at_hand) = (Vec::new(), 0, 0);
+        for address in addresses {
+            if !self.cache.contains(&(self.number, *address)) {
+                bytes += u64::from(address.len);
+                if bytes > self.most_ahead {
+                    break;
+                }
+                wanted.push(*address);
+            }
+            at_hand += 1;
+        }
+        let spans = spans(wanted);
+        let ranges = spans.iter().map(|span| (pack_key(span.nodes[0].pack), Some(span.start..span.end)));
+        let Ok(found) = self.store.get_many(ranges.collect()) else { return 0 };
+        for (span, bytes) in spans.iter().zip(found) {
+            let bytes = bytes.unwrap_or_default();
+            for address in &span.nodes {
+                let from = (u64::from(address.offset) - span.start) as usize;
+                let Some(bytes) = bytes.get(from..from + address.len as usize) else { continue };
+                if let Ok((node, weight)) = self.decode(bytes, *address, decode) {
+                    self.cache.insert((self.number, *address), node, weight);
+                }
+            }
+        }
+        at_hand
+    }
+
+    /// A fifth of the cache is left to what is asked for.
+    fn has_room(&self) -> bool {
+        let stats = self.cache.stats();
+        stats.bytes < stats.capacity - stats.capacity / 5
     }
 }
 
@@ -105,7 +190,7 @@ impl NodeSink for Packs<'_> {
     fn put_node(&mut self, bytes: &[u8], node: Arc<dyn Node>) -> Result<Address> {
         let address = self.put(bytes)?;
         let weight = node.weight();
-        self.nodes.cache.insert(address, node, weight);
+        self.nodes.cache.insert((self.nodes.number, address), node, weight);
         Ok(address)
     }
 

@@ -25,12 +25,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 
+use crate::commit::StoredNodes;
 use crate::datom::EntityId;
 use crate::db::Db;
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::Pool;
-use crate::store::BoxFuture;
+use crate::store::{BoxFuture, CacheStats};
 use crate::transact::{IntoTxData, TxReport};
 use listen::{Listeners, check_may_wait, check_not_in_function};
 use writer::Writer;
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     role: Role,
     /// The log; absent for a database in memory.
     log: Option<tx_range::LogOf>,
+    /// Absent for a database in memory.
+    nodes: Option<Arc<StoredNodes>>,
     /// Connects that were not released yet.
     users: AtomicUsize,
     /// Async transactions that may be on their way at once.
@@ -77,6 +80,12 @@ impl Connection {
     /// shows what its last [`sync`](Self::sync) saw.
     pub fn db(&self) -> Db {
         self.shared.current.read().clone()
+    }
+
+    /// What the cache of index nodes did and holds. Connections of one registry whose `:cache-bytes` are equal share it. A
+    /// database in memory needs none, and all is 0.
+    pub fn cache_stats(&self) -> CacheStats {
+        self.shared.nodes.as_ref().map(|nodes| nodes.cache_stats()).unwrap_or_default()
     }
 
     /// The branch that the connection is to.

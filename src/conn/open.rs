@@ -158,7 +158,7 @@ fn create_in(registry: &Registry, config: &Config, store: &Store, db: Db, initia
     if store.capabilities().volatile {
         return registry.memory().create(open_name(registry, &config)?, config, db);
     }
-    let nodes = Arc::new(StoredNodes::new(store.clone(), 0));
+    let nodes = Arc::new(StoredNodes::uncached(store.clone()));
     let provenance =
         Provenance { config: config.to_form().to_string(), index: keyword, index_settings: config.index_settings() };
     commit::create(&nodes, config.branch_name(), db.snapshot(), initial, &provenance, system_clock())
@@ -193,10 +193,10 @@ fn open_connection(registry: &Registry, config: &Config, name: &str) -> Result<A
     let store = registry.connect_store(config, if read_only { Access::ReadOnly } else { Access::Writer })?;
     let listeners: Arc<Listeners> = Arc::default();
     let clock: Clock = system_clock;
-    let (current, role, log) = if store.capabilities().volatile {
+    let Opened { current, role, log, nodes } = if store.capabilities().volatile {
         let current = registry.memory().connect(name, config)?;
         let writer = Writer::new(Arc::clone(&current), Arc::clone(&listeners), clock, None);
-        (current, Role::Writer(Box::new(writer)), None)
+        Opened { current, role: Role::Writer(Box::new(writer)), log: None, nodes: None }
     } else {
         open_stored(registry, config, store, &listeners, clock).map_err(|error| located(config, error))?
     };
@@ -209,6 +209,7 @@ fn open_connection(registry: &Registry, config: &Config, name: &str) -> Result<A
         listeners,
         role,
         log,
+        nodes,
         users: AtomicUsize::new(0),
         queue: Arc::new(Semaphore::new(queue_size(config))),
         pool: Arc::clone(registry.pool()),
@@ -222,16 +223,24 @@ fn queue_size(config: &Config) -> usize {
     usize::try_from(config.writer_queue_size()).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS)
 }
 
+/// The parts of a connection.
+struct Opened {
+    current: Arc<RwLock<Db>>,
+    role: Role,
+    log: Option<LogOf>,
+    nodes: Option<Arc<StoredNodes>>,
+}
+
 fn open_stored(
     registry: &Registry,
     config: &Config,
     store: Store,
     listeners: &Arc<Listeners>,
     clock: Clock,
-) -> Result<(Arc<RwLock<Db>>, Role, Option<LogOf>)> {
+) -> Result<Opened> {
     let branch = config.branch_name();
-    let capacity = usize::try_from(config.node_cache_bytes()).unwrap_or(usize::MAX);
-    let nodes = Arc::new(StoredNodes::new(store.clone(), capacity));
+    let cache = registry.node_cache(config.node_cache_bytes());
+    let nodes = Arc::new(StoredNodes::new(store.clone(), cache, &registry.identity(config)?));
     let source: Arc<dyn NodeSource> = Arc::clone(&nodes) as _;
     let mut loaded = commit::load(&store, branch, config.is_read_only(), &|keyword| registry.index(keyword), &source)?;
     loaded.snapshot.library = registry.library(config)?;
@@ -246,13 +255,14 @@ fn open_stored(
     let current = Arc::new(RwLock::new(Db::new(Arc::new(loaded.snapshot.clone()))));
     if config.is_read_only() {
         let follower = Follower::new(store, branch, source, loaded);
-        return Ok((current, Role::Reader(Box::new(Mutex::new(follower))), Some(log_of)));
+        let role = Role::Reader(Box::new(Mutex::new(follower)));
+        return Ok(Opened { current, role, log: Some(log_of), nodes: Some(nodes) });
     }
     let session = Uuid::new_v4().as_u128();
     let log = LogWriter::begin(&loaded.log, session)?;
     let head = commit::take_over(&store, branch, &loaded.head, session)?;
     let durable = Durable {
-        nodes,
+        nodes: Arc::clone(&nodes),
         branch,
         head,
         log,
@@ -266,7 +276,7 @@ fn open_stored(
     };
     let writer = Writer::new(Arc::clone(&current), Arc::clone(listeners), clock, Some(durable));
     writer.resume()?;
-    Ok((current, Role::Writer(Box::new(writer)), Some(log_of)))
+    Ok(Opened { current, role: Role::Writer(Box::new(writer)), log: Some(log_of), nodes: Some(nodes) })
 }
 
 /// [`database_exists`] with the kinds of a registry.

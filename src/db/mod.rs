@@ -254,6 +254,32 @@ impl Db {
         Ok(Count { rows: current + closed * events, exact: false })
     }
 
+    /// Brings index nodes from the store into the cache, many with one request: at most `budget` nodes, shared evenly by the
+    /// indexes, in each those near the root first, and no more than four fifths of the cache hold. Answers how many nodes are
+    /// at hand. A database in memory needs none.
+    ///
+    /// ```
+    /// use treering::{Config, connect, create_database, delete_database};
+    /// let config = Config::memory("warm-example");
+    /// create_database(&config)?;
+    /// let conn = connect(&config)?;
+    /// let nodes = conn.db().warm(2_000)?;
+    /// # assert_eq!(nodes, 0);
+    /// # conn.release()?;
+    /// # delete_database(&config)?;
+    /// # Ok::<(), treering::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of reading the store.
+    pub fn warm(&self, budget: usize) -> Result<usize> {
+        let (mut done, indexes) = (0, &self.snapshot.indexes);
+        for (i, index) in indexes.iter().enumerate() {
+            done += index.warm((budget - done) / (indexes.len() - i))?;
+        }
+        Ok(done)
+    }
+
     /// The first datom that begins with `key` in a current order.
     ///
     /// # Errors

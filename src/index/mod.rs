@@ -156,6 +156,18 @@ pub trait Index: Send + Sync + Debug {
         self.apply(&removals)?.apply(&Edits::inserts(self.order(), rows))
     }
 
+    /// Brings stored nodes into memory, those near the root first, at most `budget` of them and no more than there is room
+    /// for. Answers how many nodes are at hand.
+    ///
+    /// The default brings none.
+    ///
+    /// # Errors
+    /// Those of reading nodes.
+    fn warm(&self, budget: usize) -> Result<usize> {
+        let _ = budget;
+        Ok(0)
+    }
+
     /// Checks what the kind promises of its structure: order, counts, fill, separators. For tests and `verify`.
     ///
     /// # Errors

@@ -35,6 +35,21 @@ pub trait NodeSource: Send + Sync + Debug {
     /// # Errors
     /// `Storage` where the store fails, `Corrupt` where the bytes are not what was written or `decode` refuses them.
     fn load(&self, address: Address, decode: Decode<'_>) -> Result<Arc<dyn Node>>;
+
+    /// Brings nodes that will be asked for soon to where [`load`](Self::load) finds them, with as few requests as the store
+    /// allows. Answers how many of them, from the first on, are at hand then: all, or as many as there is room for. What
+    /// cannot be had is passed over, since `load` will say why.
+    ///
+    /// The default brings none.
+    fn prefetch(&self, addresses: &[Address], decode: Decode<'_>) -> usize {
+        let _ = (addresses, decode);
+        0
+    }
+
+    /// Whether nodes can be brought without that others have to go. By default there is no room.
+    fn has_room(&self) -> bool {
+        false
+    }
 }
 
 /// Takes nodes to be stored, children before parents.

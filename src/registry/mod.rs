@@ -17,10 +17,11 @@ pub(crate) use pool::Pool;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Weak};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
+use crate::commit::NodeCache;
 use crate::config::{Config, StoreConfig, did_you_mean};
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
@@ -114,6 +115,8 @@ pub struct Registry {
     memory: MemoryDatabases,
     pool: Arc<Pool>,
     library: Library,
+    /// By the bytes that they may hold.
+    caches: Mutex<BTreeMap<u64, Weak<NodeCache>>>,
 }
 
 static STANDARD: LazyLock<Registry> = LazyLock::new(Registry::with_builtins);
@@ -296,6 +299,18 @@ impl Registry {
     /// The databases in memory.
     pub(crate) fn memory(&self) -> &MemoryDatabases {
         &self.memory
+    }
+
+    /// The cache for decoded nodes that all who want one of so many bytes share.
+    pub(crate) fn node_cache(&self, bytes: u64) -> Arc<NodeCache> {
+        let mut caches = self.caches.lock();
+        caches.retain(|_, cache| cache.strong_count() > 0);
+        if let Some(cache) = caches.get(&bytes).and_then(Weak::upgrade) {
+            return cache;
+        }
+        let cache = Arc::new(NodeCache::new(usize::try_from(bytes).unwrap_or(usize::MAX)));
+        caches.insert(bytes, Arc::downgrade(&cache));
+        cache
     }
 
     /// The threads for the async twins of blocking calls.

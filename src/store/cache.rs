@@ -180,6 +180,11 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         Some(held.value.clone())
     }
 
+    /// Whether a value is held under `key`; this is no use of it.
+    pub fn contains(&self, key: &K) -> bool {
+        self.shard(self.hasher.hash_one(key)).read().held.contains_key(key)
+    }
+
     /// Puts a value of `weight` bytes under `key`; where one is held already, that one stays and is returned.
     pub fn insert(&self, key: K, value: V, weight: usize) -> V {
         let hash = self.hasher.hash_one(&key);

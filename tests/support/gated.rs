@@ -1,4 +1,6 @@
-//! `:gated`: blobs in memory whose writes under a prefix wait until they are let through.
+//! `:gated`: blobs in memory whose writes under a prefix wait until they are let through, and whose reads are counted.
+
+#![allow(dead_code, reason = "each test uses its part")]
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -29,6 +31,8 @@ struct State {
     waiting: usize,
     /// The keys that were written, in order.
     written: Vec<String>,
+    /// Requests to read, of one blob or of many.
+    reads: usize,
 }
 
 impl Gated {
@@ -54,6 +58,11 @@ impl Gated {
         self.gate.state.lock().written.clone()
     }
 
+    /// Requests to read so far, of one blob or of many.
+    pub fn reads(&self) -> usize {
+        self.gate.state.lock().reads
+    }
+
     fn pass(&self, key: &str) -> Result<()> {
         let mut state = self.gate.state.lock();
         let waits = |state: &State| state.held.is_some_and(|prefix| key.starts_with(prefix));
@@ -72,7 +81,13 @@ impl Gated {
 
 impl Backend for Gated {
     fn get<'a>(&'a self, key: &'a str, range: Option<Range<u64>>) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
+        self.gate.state.lock().reads += 1;
         self.inner.get(key, range)
+    }
+
+    fn get_many(&self, wanted: Vec<(String, Option<Range<u64>>)>) -> BoxFuture<'_, Result<Vec<Option<Vec<u8>>>>> {
+        self.gate.state.lock().reads += 1;
+        self.inner.get_many(wanted)
     }
 
     fn put<'a>(&'a self, key: &'a str, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>> {

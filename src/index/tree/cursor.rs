@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::node::{Branch, Context, Node};
+use super::node::{Branch, Context, Node, prefetch};
 use super::pending::Pending;
 use crate::datom::Cut;
 use crate::error::Result;
@@ -31,7 +31,21 @@ struct Frame {
     cut_low: bool,
     /// Whether `high` lies inside the last of them.
     cut_high: bool,
+    ahead: Ahead,
 }
+
+/// How far a walk along children reads ahead: not at all at first, so that who looks at one place reads no more than that,
+/// then twice as far each time.
+#[derive(Default)]
+struct Ahead {
+    /// Children that the next request brings.
+    window: usize,
+    /// Children that are still to be visited of those that were brought.
+    left: usize,
+}
+
+/// Most children that one request brings.
+const MOST_AHEAD: usize = 32;
 
 impl TreeCursor {
     pub fn new(
@@ -68,7 +82,7 @@ impl TreeCursor {
             Some(cut) if cut_high => (branch.child_at(order, cut) + 1).min(branch.len()),
             _ => branch.len(),
         };
-        self.stack.push(Frame { branch, pending, start, end, cut_low, cut_high });
+        self.stack.push(Frame { branch, pending, start, end, cut_low, cut_high, ahead: Ahead::default() });
         Ok(())
     }
 
@@ -97,6 +111,7 @@ impl TreeCursor {
             let pending = frame.pending.share(order, &frame.branch, child);
             let summary = &frame.branch.run().summaries[child];
             if self.visibility.is_none_or(|v| summary.may_show(&v) || pending.may_show(&v)) {
+                frame.read_ahead(child, self.direction, self.visibility, &self.context);
                 return Some(Step { branch: Arc::clone(&frame.branch), child, pending, cut_low, cut_high });
             }
         }
@@ -187,6 +202,29 @@ impl Cursor for TreeCursor {
 }
 
 impl Frame {
+    /// Brings the child to be visited now, and those after it as far as the window goes.
+    fn read_ahead(&mut self, child: usize, direction: Direction, visibility: Option<Visibility>, context: &Context) {
+        if self.ahead.left > 0 {
+            self.ahead.left -= 1;
+            return;
+        }
+        let window = self.ahead.window;
+        self.ahead.window = (window * 2).clamp(1, MOST_AHEAD);
+        if window == 0 {
+            return;
+        }
+        let shown = |i: &usize| visibility.is_none_or(|v| self.branch.run().summaries[*i].may_show(&v));
+        let next: Vec<usize> = match direction {
+            Direction::Forward => (self.start..self.end).filter(shown).take(window).collect(),
+            Direction::Reverse => (self.start..self.end).rev().filter(shown).take(window).collect(),
+        };
+        let addresses: Vec<_> = [child].iter().chain(&next).filter_map(|i| self.branch.to_read(*i)).collect();
+        if addresses.len() > 1 {
+            prefetch(&addresses, context, self.branch.child_level());
+        }
+        self.ahead.left = next.len();
+    }
+
     /// Passes over the children before child `at`, in which the low end of the range lies now. Answers whether that
     /// end lies behind the child visited last.
     fn seek_forward(&mut self, at: usize) -> bool {
@@ -195,6 +233,7 @@ impl Frame {
         }
         self.start = at.min(self.end);
         self.cut_low = at < self.end;
+        self.ahead = Ahead::default();
         true
     }
 
@@ -205,6 +244,7 @@ impl Frame {
         }
         self.end = (at + 1).max(self.start);
         self.cut_high = at >= self.start;
+        self.ahead = Ahead::default();
         true
     }
 }

@@ -19,6 +19,7 @@ mod leaf_builder;
 mod node;
 mod pending;
 mod renew;
+mod warm;
 
 use std::sync::Arc;
 
@@ -156,6 +157,10 @@ impl Index for Tree {
 
     fn detach(&self, moved: &dyn Fn(Address) -> bool) -> Result<Arc<dyn Index>> {
         Ok(self.renewed(renew::detach(&self.context, &self.root, moved)?))
+    }
+
+    fn warm(&self, budget: usize) -> Result<usize> {
+        warm::warm(&self.context, &self.root, budget)
     }
 
     fn check(&self) -> Result<()> {

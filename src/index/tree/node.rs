@@ -200,9 +200,7 @@ impl Stored {
         if let Some(node) = self.pinned.get() {
             return Ok(node.clone());
         }
-        let decode = |bytes: &[u8]| -> Result<Arc<dyn index::Node>> {
-            Ok(Arc::new(super::flush::decode_node(bytes, context.order, level)?))
-        };
+        let decode = |bytes: &[u8]| decode(bytes, context, level);
         let loaded: Arc<dyn std::any::Any + Send + Sync> = context.nodes.load(self.address, &decode)?;
         let node = loaded.downcast_ref::<Node>().ok_or_else(|| self.damaged("is not of such a tree"))?;
         // What is in the cache may have been read for another parent, so each parent checks what it expects.
@@ -219,9 +217,23 @@ impl Stored {
         Ok(node.clone())
     }
 
+    /// Whether the node is in memory for good.
+    fn is_pinned(&self) -> bool {
+        self.pinned.get().is_some()
+    }
+
     fn damaged(&self, what: &str) -> Error {
         Error::new(ErrorKind::Corrupt, "store/corrupt", format!("the node at {:?} {what}", self.address))
     }
+}
+
+fn decode(bytes: &[u8], context: &Context, level: u8) -> Result<Arc<dyn index::Node>> {
+    Ok(Arc::new(super::flush::decode_node(bytes, context.order, level)?))
+}
+
+/// Brings nodes of one level to where they are found when they are asked for; see [`NodeSource::prefetch`].
+pub(super) fn prefetch(addresses: &[Address], context: &Context, level: u8) -> usize {
+    context.nodes.prefetch(addresses, &|bytes| decode(bytes, context, level))
 }
 
 /// An inner node. Child `i` holds the rows from separator `i` (inclusive) to separator `i + 1` (exclusive); what bounds
@@ -372,6 +384,14 @@ impl Branch {
         match &self.run.links[i] {
             Link::Novel(novel) => Ok(novel.node.clone()),
             Link::Stored(stored) => stored.load(self.child_level, self.run.summaries[i].rows, context),
+        }
+    }
+
+    /// Where child `i` would have to be read from.
+    pub fn to_read(&self, i: usize) -> Option<Address> {
+        match self.run.links.get(i)? {
+            Link::Stored(stored) if !stored.is_pinned() => Some(stored.address),
+            _ => None,
         }
     }
 
