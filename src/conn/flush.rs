@@ -122,11 +122,11 @@ impl Committed {
 }
 
 impl Writer {
-    /// Flushes because the log has grown enough. The transactions are durable whatever becomes of it; the next one will
-    /// hear of a failure.
-    pub(super) fn flush_due(&self, committed: &mut Committed, applied: impl FnOnce(&mut Committed) -> Result<()>) {
+    /// Flushes because the log has grown enough; by `still`, where transactions have to wait. They are durable whatever
+    /// becomes of it; the next one will hear of a failure.
+    pub(super) fn flush_due(&self, committed: &mut Committed, still: impl FnOnce(&mut Committed) -> Result<()>) {
         if committed.durable.as_ref().is_some_and(Durable::holds_still) {
-            if let Err(error) = applied(committed) {
+            if let Err(error) = still(committed) {
                 tracing::error!(%error, "the indexes could not be flushed; the writer stops");
             }
             return;

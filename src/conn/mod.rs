@@ -101,6 +101,9 @@ impl Connection {
     /// over, `Storage` when the log could not be written: the writer stops; the transaction is not visible here, and
     /// whether it is in the log shows when the database is opened again. `Closed` after release, after such an error, on
     /// a read-only connection, inside a listener, and inside a transaction function or predicate.
+    ///
+    /// # Panics
+    /// With the panic of a function that the tx-data calls, which may have run on the thread of another caller.
     pub fn transact(&self, tx_data: impl IntoTxData) -> Result<Arc<TxReport>> {
         check_may_wait()?;
         let span = tracing::debug_span!("transact", branch = %self.shared.branch);
@@ -164,7 +167,7 @@ impl Connection {
     }
 
     /// Stores the indexes now instead of when the log has grown enough or at release. What was acknowledged is durable
-    /// without it.
+    /// without it. Transactions go on meanwhile.
     ///
     /// # Errors
     /// Those of the store; the writer stops then.
