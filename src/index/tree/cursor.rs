@@ -18,6 +18,9 @@ pub(super) struct TreeCursor {
     low: Option<Cut>,
     high: Option<Cut>,
     stack: Vec<Frame>,
+    /// Children that the next request brings beside the one that is visited. It grows with each that is made on the way
+    /// along children, so that who looks at one place reads no more than that.
+    window: usize,
 }
 
 struct Frame {
@@ -31,21 +34,15 @@ struct Frame {
     cut_low: bool,
     /// Whether `high` lies inside the last of them.
     cut_high: bool,
-    ahead: Ahead,
+    /// Whether no child was visited.
+    is_new: bool,
+    /// Children still to be visited of those that were brought.
+    brought: usize,
 }
 
-/// How far a walk along children reads ahead: not at all at first, so that who looks at one place reads no more than that,
-/// then twice as far each time.
-#[derive(Default)]
-struct Ahead {
-    /// Children that the next request brings.
-    window: usize,
-    /// Children that are still to be visited of those that were brought.
-    left: usize,
-}
-
-/// Most children that one request brings.
-const MOST_AHEAD: usize = 32;
+/// Most leaves that one request brings beside the one that is visited, and most branches.
+const LEAVES_AHEAD: usize = 32;
+const BRANCHES_AHEAD: usize = 4;
 
 impl TreeCursor {
     pub fn new(
@@ -57,8 +54,15 @@ impl TreeCursor {
         visibility: Option<Visibility>,
     ) -> Result<TreeCursor> {
         let (low, high) = (from.cloned(), to.cloned());
-        let mut cursor =
-            TreeCursor { context: context.clone(), direction, visibility, low, high, stack: Vec::with_capacity(4) };
+        let mut cursor = TreeCursor {
+            context: context.clone(),
+            direction,
+            visibility,
+            low,
+            high,
+            stack: Vec::with_capacity(4),
+            window: 0,
+        };
         cursor.descend(Arc::clone(root), Pending::default(), cursor.low.is_some(), cursor.high.is_some())?;
         Ok(cursor)
     }
@@ -82,7 +86,7 @@ impl TreeCursor {
             Some(cut) if cut_high => (branch.child_at(order, cut) + 1).min(branch.len()),
             _ => branch.len(),
         };
-        self.stack.push(Frame { branch, pending, start, end, cut_low, cut_high, ahead: Ahead::default() });
+        self.stack.push(Frame { branch, pending, start, end, cut_low, cut_high, is_new: true, brought: 0 });
         Ok(())
     }
 
@@ -111,7 +115,7 @@ impl TreeCursor {
             let pending = frame.pending.share(order, &frame.branch, child);
             let summary = &frame.branch.run().summaries[child];
             if self.visibility.is_none_or(|v| summary.may_show(&v) || pending.may_show(&v)) {
-                frame.read_ahead(child, self.direction, self.visibility, &self.context);
+                frame.read_ahead(child, self.direction, self.visibility, &self.context, &mut self.window);
                 return Some(Step { branch: Arc::clone(&frame.branch), child, pending, cut_low, cut_high });
             }
         }
@@ -187,6 +191,7 @@ impl Cursor for TreeCursor {
             if moved {
                 // What lies under the child visited last is passed over.
                 self.stack.truncate(depth + 1);
+                self.window = 0;
             }
             let frame = &self.stack[depth];
             let inside = match self.direction {
@@ -203,26 +208,35 @@ impl Cursor for TreeCursor {
 
 impl Frame {
     /// Brings the child to be visited now, and those after it as far as the window goes.
-    fn read_ahead(&mut self, child: usize, direction: Direction, visibility: Option<Visibility>, context: &Context) {
-        if self.ahead.left > 0 {
-            self.ahead.left -= 1;
+    fn read_ahead(
+        &mut self,
+        child: usize,
+        direction: Direction,
+        visibility: Option<Visibility>,
+        context: &Context,
+        window: &mut usize,
+    ) {
+        if self.brought > 0 {
+            self.brought -= 1;
             return;
         }
-        let window = self.ahead.window;
-        self.ahead.window = (window * 2).clamp(1, MOST_AHEAD);
-        if window == 0 {
+        if !std::mem::take(&mut self.is_new) {
+            *window = (*window * 2).clamp(1, LEAVES_AHEAD);
+        }
+        let most = if self.branch.child_level() == 0 { *window } else { BRANCHES_AHEAD.min(*window) };
+        if most == 0 {
             return;
         }
         let shown = |i: &usize| visibility.is_none_or(|v| self.branch.run().summaries[*i].may_show(&v));
         let next: Vec<usize> = match direction {
-            Direction::Forward => (self.start..self.end).filter(shown).take(window).collect(),
-            Direction::Reverse => (self.start..self.end).rev().filter(shown).take(window).collect(),
+            Direction::Forward => (self.start..self.end).filter(shown).take(most).collect(),
+            Direction::Reverse => (self.start..self.end).rev().filter(shown).take(most).collect(),
         };
         let addresses: Vec<_> = [child].iter().chain(&next).filter_map(|i| self.branch.to_read(*i)).collect();
         if addresses.len() > 1 {
             prefetch(&addresses, context, self.branch.child_level());
         }
-        self.ahead.left = next.len();
+        self.brought = next.len();
     }
 
     /// Passes over the children before child `at`, in which the low end of the range lies now. Answers whether that
@@ -233,7 +247,7 @@ impl Frame {
         }
         self.start = at.min(self.end);
         self.cut_low = at < self.end;
-        self.ahead = Ahead::default();
+        (self.is_new, self.brought) = (true, 0);
         true
     }
 
@@ -244,7 +258,7 @@ impl Frame {
         }
         self.end = (at + 1).max(self.start);
         self.cut_high = at >= self.start;
-        self.ahead = Ahead::default();
+        (self.is_new, self.brought) = (true, 0);
         true
     }
 }
