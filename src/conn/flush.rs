@@ -276,8 +276,8 @@ impl Writer {
             }
         };
         job.run();
-        job.wait().map(drop)?;
-        drop(self.still()?);
-        Ok(())
+        // Taken in also where it failed: the writer stops at once.
+        let taken = self.still().map(drop);
+        job.wait().and(taken)
     }
 }
