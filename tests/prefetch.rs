@@ -64,7 +64,7 @@ fn a_cold_scan_asks_for_many_nodes_at_once() {
             let before = conn.cache_stats();
             let (rows, asked) = scan(&store, &conn.db(), order, direction);
             let loaded = (conn.cache_stats().entries - before.entries) as usize;
-            assert!(rows > PEOPLE * 2 && loaded > 500, "{rows} rows, {loaded} nodes");
+            assert!(rows > PEOPLE * 2 && loaded > 150, "{rows} rows, {loaded} nodes");
             assert!(asked * 5 < loaded, "{order:?} {direction:?}: {asked} requests for {loaded} nodes");
             println!("{order:?} {direction:?}: {asked} requests for {loaded} nodes");
             // Nothing is read twice.
@@ -93,11 +93,11 @@ fn what_was_warmed_up_is_not_asked_for_again() {
     let before = store.reads();
     assert_eq!(conn.db().warm(0).unwrap(), 0);
     assert_eq!(store.reads(), before);
-    let some = conn.db().warm(600).unwrap();
-    assert!(some > 300 && some <= 600, "{some} nodes");
+    let some = conn.db().warm(120).unwrap();
+    assert!(some >= 60 && some <= 120, "{some} nodes");
     let all = conn.db().warm(1 << 20).unwrap();
     let asked = store.reads() - before;
-    assert!(all > 1_500 && asked * 5 < all, "{asked} requests for {all} nodes");
+    assert!(all > 300 && asked * 5 < all, "{asked} requests for {all} nodes");
     for order in [Order::Eavt, Order::Aevt, Order::Avet] {
         assert_eq!(scan(&store, &conn.db(), order, Direction::Forward).1, 0, "{order:?}");
     }
@@ -107,12 +107,12 @@ fn what_was_warmed_up_is_not_asked_for_again() {
 #[test]
 fn the_cache_stays_in_its_bounds() {
     let store = stored();
-    for bytes in [0, 1, 40_000, 1_000_000] {
+    for bytes in [0, 1, 40_000, 400_000] {
         let (_registry, conn) = cold(&store, &config().cache_bytes(bytes));
         let brought = conn.db().warm(1 << 20).unwrap();
         let stats = conn.cache_stats();
         assert!(stats.bytes <= bytes && stats.capacity <= bytes, "{stats:?}");
-        assert!(brought as u64 >= stats.entries.min(1) * (bytes / 1_000_000), "{brought} nodes: {stats:?}");
+        assert_eq!(brought > 0, bytes == 400_000, "{brought} nodes: {stats:?}");
         let (rows, asked) = scan(&store, &conn.db(), Order::Eavt, Direction::Forward);
         assert!(rows > PEOPLE * 2, "{rows} rows, {asked} requests");
         let again = conn.cache_stats();

@@ -121,6 +121,9 @@ impl NodeSource for StoredNodes {
             }
             at_hand += 1;
         }
+        if wanted.is_empty() {
+            return at_hand;
+        }
         let spans = spans(wanted);
         let ranges = spans.iter().map(|span| (pack_key(span.nodes[0].pack), Some(span.start..span.end)));
         let Ok(found) = self.store.get_many(ranges.collect()) else { return 0 };
