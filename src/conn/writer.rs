@@ -182,6 +182,8 @@ impl Writer {
 
     /// Settles what was applied, for those who hold the writer still.
     pub(super) fn settle_applied(&self, committed: &mut Committed) -> Result<()> {
+        // What was applied while the writer stopped is refused by whose turn it is to commit.
+        self.check_working()?;
         let (group, pending) = self.queue.take_applied();
         let settled = self.settle(committed, pending);
         group.tell(&settled);
