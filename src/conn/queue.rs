@@ -1,8 +1,9 @@
 //! Transactions that wait for the writer, and whose turn it is to be the writer.
 //!
 //! There are two turns: to apply all that waits, and to make durable all that was applied. Each is the turn of one caller
-//! at a time, who does it for all others and then passes it on, so the two go on beside each other, and who waits is woken
-//! once, when its own transaction is decided. A caller who finds a turn free takes it: who is alone never waits.
+//! at a time, who does it for all others, so the two go on beside each other, and who waits is woken once, when its own
+//! transaction is decided. A caller who finds a turn free takes it: who is alone never waits. Who has a turn keeps it for a
+//! while as long as others come, since to pass it on is to wait for another to wake up.
 
 use std::any::Any;
 use std::panic::resume_unwind;
@@ -128,8 +129,9 @@ struct State {
     /// In the order in which they were applied.
     applied: Group,
     pending: Vec<Pending>,
-    /// Whether the turn is somebody's.
-    applying: bool,
+    /// Whose turn it is to apply.
+    applier: Option<Arc<Ticket>>,
+    /// Whether it is somebody's turn to commit.
     committing: bool,
 }
 
@@ -138,8 +140,8 @@ impl Queue {
     pub fn join(&self, ticket: &Arc<Ticket>) {
         let mut state = self.state.lock();
         state.waiting.push(Arc::clone(ticket));
-        if !state.applying {
-            state.applying = true;
+        if state.applier.is_none() {
+            state.applier = Some(Arc::clone(ticket));
             ticket.give(Turn::Apply);
         }
     }
@@ -171,20 +173,32 @@ impl Queue {
     pub fn committing(&self) -> Committing<'_> {
         Committing { queue: self }
     }
+
+    /// The turn to commit, if it is nobody's.
+    pub fn try_committing(&self) -> Option<Committing<'_>> {
+        let is_free = !std::mem::replace(&mut self.state.lock().committing, true);
+        is_free.then(|| self.committing())
+    }
 }
 
 impl State {
-    /// Gives the turn to commit, if it is free, to one of those who wait for it; to the one with `ticket` rather than to
-    /// another, who would have to be woken.
-    fn offer_commit(&mut self, ticket: Option<&Arc<Ticket>>) {
-        if self.committing {
-            return;
-        }
-        let is_own = |(other, _): &&(Arc<Ticket>, _)| ticket.is_some_and(|ticket| Arc::ptr_eq(ticket, other));
-        let own = self.applied.tickets.iter().find(is_own);
-        if let Some((next, _)) = own.or(self.applied.tickets.first()) {
-            self.committing = true;
+    /// Gives the turn to commit, if it is free, to one of those who wait for it. Who applies is spared: a commit would wait.
+    fn offer_commit(&mut self) {
+        let is_applier = |ticket: &Arc<Ticket>| self.applier.as_ref().is_some_and(|it| Arc::ptr_eq(it, ticket));
+        let next = self.applied.tickets.iter().find(|(ticket, _)| !is_applier(ticket));
+        if !self.committing
+            && let Some((next, _)) = next
+        {
             next.give(Turn::Commit);
+            self.committing = true;
+        }
+    }
+
+    /// Gives the turn to commit, if it is free, to the one with `ticket`, if that waits for it.
+    fn offer_commit_to(&mut self, ticket: &Arc<Ticket>) {
+        if !self.committing && self.applied.tickets.iter().any(|(it, _)| Arc::ptr_eq(it, ticket)) {
+            ticket.give(Turn::Commit);
+            self.committing = true;
         }
     }
 }
@@ -195,14 +209,28 @@ pub(super) struct Applying<'a> {
     ticket: &'a Arc<Ticket>,
 }
 
+impl Applying<'_> {
+    /// Whether more waits. If so, what was applied so far is another's to commit.
+    pub fn goes_on(&self) -> bool {
+        let mut state = self.queue.state.lock();
+        if state.waiting.is_empty() {
+            return false;
+        }
+        state.offer_commit();
+        true
+    }
+}
+
 impl Drop for Applying<'_> {
     fn drop(&mut self) {
         let mut state = self.queue.state.lock();
-        match state.waiting.first() {
-            Some(next) => next.give(Turn::Apply),
-            None => state.applying = false,
+        state.applier = state.waiting.first().cloned();
+        if let Some(next) = &state.applier {
+            next.give(Turn::Apply);
         }
-        state.offer_commit(Some(self.ticket));
+        // Another would have to be woken.
+        state.offer_commit_to(self.ticket);
+        state.offer_commit();
     }
 }
 
@@ -211,10 +239,17 @@ pub(super) struct Committing<'a> {
     queue: &'a Queue,
 }
 
+impl Committing<'_> {
+    /// Whether more was applied.
+    pub fn goes_on(&self) -> bool {
+        !self.queue.state.lock().pending.is_empty()
+    }
+}
+
 impl Drop for Committing<'_> {
     fn drop(&mut self) {
         let mut state = self.queue.state.lock();
         state.committing = false;
-        state.offer_commit(None);
+        state.offer_commit();
     }
 }
