@@ -10,10 +10,14 @@ mod base;
 mod change;
 #[path = "transact_model/expand.rs"]
 mod expand;
+#[path = "transact_model/functions.rs"]
+mod functions;
 #[path = "transact_model/generate.rs"]
 mod generate;
 #[path = "transact_model/judge.rs"]
 mod judge;
+#[path = "transact_model/purge.rs"]
+mod purge;
 #[path = "transact_model/read.rs"]
 mod read;
 #[path = "transact_model/run.rs"]
@@ -31,25 +35,34 @@ use treering::Registry;
 use treering::edn::Keyword;
 
 /// Every way to be refused must come up.
-const CODES: [&str; 14] = [
+const CODES: [&str; 23] = [
     "attribute/unknown",
     "entity-id/missing",
     "entity-id/syntax",
     "lookup-ref/syntax",
     "lookup-ref/unique",
+    "transact/attr-pred",
+    "transact/attr-pred-unresolved",
     "transact/cas",
+    "transact/depth",
+    "transact/ensure",
     "transact/entity-id",
+    "transact/fn",
+    "transact/fn-unresolved",
     "transact/max-length",
     "transact/nil",
+    "transact/purge",
     "transact/schema",
     "transact/syntax",
+    "transact/tx",
     "transact/tx-instant",
+    "transact/tx-pred",
     "transact/unique",
     "transact/upsert",
 ];
 
 fn failure(sequence: &Sequence, seen: &mut Seen) -> Option<String> {
-    match catch_unwind(AssertUnwindSafe(|| judge::judge(&Registry::with_builtins(), sequence, seen))) {
+    match catch_unwind(AssertUnwindSafe(|| judge::judge(&functions::registry(), sequence, seen))) {
         Ok(outcome) => outcome.err(),
         Err(panic) => {
             let message = panic.downcast_ref::<String>().cloned();

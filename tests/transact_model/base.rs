@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use treering::edn::Keyword;
+use treering::edn::{Keyword, Symbol};
 use treering::{EntityId, Value};
 
 /// Why a transaction is refused: the code of the error.
@@ -45,6 +45,7 @@ pub struct Attribute {
     pub no_history: bool,
     pub tuple: Option<Tuple>,
     pub max_length: Option<i64>,
+    pub preds: Vec<Symbol>,
 }
 
 impl Attribute {
@@ -192,6 +193,11 @@ pub fn define(entity: u64, facts: &[(Keyword, Value)], write: bool) -> Result<Op
                 Value::Long(n) if (0..=i64::from(u32::MAX)).contains(n) => made.max_length = Some(*n),
                 _ => return Err(SCHEMA),
             },
+            "db.attr/preds" => match v {
+                Value::Symbol(name) => made.preds.push(*name),
+                Value::Keyword(name) => made.preds.push(Symbol::new(name.as_str())),
+                _ => {}
+            },
             "db/tupleType" => made.tuple = Some(Tuple::Type(type_of(v)?)),
             "db/tupleTypes" => {
                 let types = members(v)?.iter().map(type_of).collect::<Result<_, _>>()?;
@@ -232,6 +238,8 @@ pub struct Base {
     pub instant: i64,
     pub keep_history: bool,
     pub write: bool,
+    /// How many datoms the transaction predicate allows, where there is one.
+    pub most_datoms: Option<usize>,
 }
 
 pub type Facts = BTreeSet<(u64, Keyword, Value)>;
@@ -260,7 +268,7 @@ impl Base {
     pub fn new(keep_history: bool, write: bool) -> Base {
         let schema = schema_of(&Facts::new(), &BTreeSet::new(), write).expect("nothing is defined");
         let (rows, used) = (Vec::new(), BTreeSet::new());
-        Base { rows, used, schema, basis: treering::TX0, max_eid: 0, instant: i64::MIN, keep_history, write }
+        Base { rows, used, schema, basis: treering::TX0, max_eid: 0, instant: i64::MIN, keep_history, write, most_datoms: None }
     }
 
     pub fn facts(&self) -> Facts {

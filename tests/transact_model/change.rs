@@ -68,11 +68,25 @@ pub fn derive(base: &Base, expanded: &Expanded, facts: &Facts) -> Result<Schema,
     Ok(after)
 }
 
-/// Whether the schema may follow the one before.
-pub fn check_change(base: &Base, after: &Schema, facts: &Facts, rows: &[Row]) -> Result<(), Refused> {
+/// Whether the schema may follow the one before. What defined the attributes in `undefined` was purged: what is said
+/// after that defines others.
+pub fn check_change(
+    base: &Base,
+    undefined: &BTreeSet<Keyword>,
+    after: &Schema,
+    facts: &Facts,
+    rows: &[Row],
+) -> Result<(), Refused> {
     let is_used = |a: Keyword| rows.iter().any(|row| row.a == a);
     for (name, old) in &base.schema {
-        let by_entity = after.iter().find(|(_, new)| old.entity != 0 && new.entity == old.entity);
+        if base.write && undefined.contains(name) {
+            if rows.iter().any(|row| row.a == *name && row.tx <= base.basis) {
+                return Err(SCHEMA);
+            }
+            continue;
+        }
+        let is_same = |new: &Attribute| old.entity != 0 && new.entity == old.entity && !undefined.contains(name);
+        let by_entity = after.iter().find(|(_, new)| is_same(new));
         let by_name = || after.get_key_value(name).filter(|_| old.entity == 0 || !base.write);
         let Some((new_name, new)) = by_entity.or_else(by_name) else {
             if is_used(*name) {

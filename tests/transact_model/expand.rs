@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use treering::edn::{Form, FormKind, Keyword};
+use treering::edn::{Form, FormKind, Keyword, Symbol};
 use treering::{TX0, TempId, Value};
 
 use super::base::{Attribute, Base, Refused, SCHEMA, Schema, as_ref, kw};
@@ -56,6 +56,8 @@ pub enum Name {
 
 pub struct Expanded {
     pub facts: Vec<Fact>,
+    /// Entities that must be as a spec wants them: both.
+    pub ensures: Vec<(Term, Term)>,
     pub names: Vec<Name>,
     /// The largest id that is named and no transaction's.
     pub max_named: u64,
@@ -63,6 +65,9 @@ pub struct Expanded {
     pub schema: Schema,
     pub used: BTreeSet<Keyword>,
 }
+
+/// Attributes whose values name functions: a keyword means the symbol of the same name.
+const NAMING: [&str; 3] = ["db/fn", "db.attr/preds", "db.entity/preds"];
 
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
@@ -89,7 +94,7 @@ fn is_transaction(id: u64) -> bool {
 
 pub fn expand(base: &Base, t: u64, meta: &[(Form, Form)], ops: &[Op<'_>]) -> Result<Expanded, Refused> {
     let (schema, idents) = declare(base, ops)?;
-    let out = Expanded { facts: Vec::new(), names: Vec::new(), max_named: 0, schema, used: base.used.clone() };
+    let out = Expanded { facts: Vec::new(), ensures: Vec::new(), names: Vec::new(), max_named: 0, schema, used: base.used.clone() };
     let mut expander = Expander { base, t, idents, meta: true, map: true, out };
     expander.entries(Term::Id(t), meta)?;
     expander.meta = false;
@@ -97,7 +102,9 @@ pub fn expand(base: &Base, t: u64, meta: &[(Form, Form)], ops: &[Op<'_>]) -> Res
         expander.map = matches!(op, Op::Map(_));
         match op {
             Op::Map(pairs) => drop(expander.map(pairs)?),
-            Op::Call(name, arguments) => expander.call(name, arguments)?,
+            Op::Call(name, arguments) if !name.starts_with("purge") => expander.call(name, arguments)?,
+            // They were made before.
+            Op::Call(..) | Op::Function(..) | Op::Installed(..) => {}
         }
     }
     Ok(expander.out)
@@ -106,6 +113,10 @@ pub fn expand(base: &Base, t: u64, meta: &[(Form, Form)], ops: &[Op<'_>]) -> Res
 impl Expander<'_> {
     fn attribute(&mut self, a: Keyword) -> Result<Attribute, Refused> {
         if !self.out.schema.contains_key(&a) {
+            // It is used as a ref of many values, and nothing is stored of it.
+            if a == kw("db/ensure") {
+                return Ok(Attribute { value_type: Some("ref".to_owned()), many: true, ..Attribute::default() });
+            }
             if self.base.write {
                 return Err("attribute/unknown");
             }
@@ -234,16 +245,28 @@ impl Expander<'_> {
 
     fn push(&mut self, e: Term, a: Keyword, what: What) {
         let (meta, map) = (self.meta, self.map);
+        if let (What::Add(spec), true) = (&what, a == kw("db/ensure")) {
+            let spec = match spec {
+                Val::Is(Value::Ref(id)) => Term::Id(id.0),
+                Val::Temp(n) => Term::Temp(*n),
+                Val::Is(_) => unreachable!("it is a ref"),
+            };
+            self.out.ensures.push((e, spec));
+            return;
+        }
         self.out.facts.push(Fact { e, a, what, meta, map });
     }
 
     /// A value of an attribute; `None` where it is an entity that is not found.
-    fn value(&mut self, attribute: &Attribute, form: &Form, mode: Mode) -> Result<Option<Val>, Refused> {
+    fn value(&mut self, a: Keyword, attribute: &Attribute, form: &Form, mode: Mode) -> Result<Option<Val>, Refused> {
         if attribute.members().is_some() {
             return Err(SCHEMA);
         }
         if !attribute.is_ref() || form.is_nil() {
-            let v = values::plain(form)?;
+            let v = match (values::plain(form)?, NAMING.contains(&a.as_str())) {
+                (Value::Keyword(name), true) => Value::Symbol(Symbol::new(name.as_str())),
+                (v, _) => v,
+            };
             return values::check(&self.out.schema, attribute, v).map(|v| Some(Val::Is(v)));
         }
         let is_name = matches!(&form.kind, FormKind::Int(_) | FormKind::Str(_) | FormKind::Keyword(_))
@@ -266,6 +289,9 @@ impl Expander<'_> {
             _ => Mode::TakeBack,
         };
         let a = arguments.get(1).map(|a| a.as_keyword().expect("it was read"));
+        if a == Some(kw("db/ensure")) && mode != Mode::Assert && (mode == Mode::Exact || self.base.write) {
+            return Err("attribute/unknown");
+        }
         if let (Some(a), Mode::TakeBack) = (a, mode) {
             // What nobody used is nowhere.
             if !self.base.write && !self.out.schema.contains_key(&a) {
@@ -289,7 +315,7 @@ impl Expander<'_> {
         };
         let what = match (name, &arguments[2..]) {
             ("add", [v]) => return self.entry(e, a, &attribute, v, false),
-            ("retract", [v]) => match self.value(&attribute, v, mode)? {
+            ("retract", [v]) => match self.value(a, &attribute, v, mode)? {
                 Some(Val::Is(v)) => What::Retract(v),
                 _ => return Ok(()),
             },
@@ -299,9 +325,9 @@ impl Expander<'_> {
                 if attribute.members().is_some() {
                     return Err(SCHEMA);
                 }
-                let old = if old.is_nil() { None } else { Some(self.value(&attribute, old, mode)?) };
+                let old = if old.is_nil() { None } else { Some(self.value(a, &attribute, old, mode)?) };
                 let old = old.map(known).transpose()?;
-                let new = known(self.value(&attribute, new, mode)?)?;
+                let new = known(self.value(a, &attribute, new, mode)?)?;
                 What::Cas(old, new)
             }
             _ => unreachable!("it was read"),
@@ -371,7 +397,7 @@ impl Expander<'_> {
                 Term::Id(id) => Val::Is(as_ref(id)),
                 Term::Temp(n) => Val::Temp(n),
             },
-            _ => self.value(of, form, Mode::Assert)?.ok_or("entity-id/missing")?,
+            _ => self.value(a, of, form, Mode::Assert)?.ok_or("entity-id/missing")?,
         };
         if reverse {
             let (from, to) = (value, e);

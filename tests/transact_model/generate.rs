@@ -4,6 +4,7 @@ use treering::edn::{Form, Keyword, read};
 use treering::{TX0, Value};
 
 use super::base::{Attribute, Base, Tuple, kw};
+use super::functions::{FUNCTIONS, Readable};
 use super::run::transact;
 use crate::support::Chance;
 
@@ -13,7 +14,16 @@ pub struct Sequence {
     pub keep_history: bool,
     pub write: bool,
     pub index: Option<Keyword>,
+    /// What the transaction predicate allows.
+    pub most_datoms: Option<usize>,
     pub transactions: Vec<Form>,
+}
+
+impl Sequence {
+    /// The database before the first transaction.
+    pub fn base(&self) -> Base {
+        Base { most_datoms: self.most_datoms, ..Base::new(self.keep_history, self.write) }
+    }
 }
 
 const NAMES: [&str; 8] = ["a", "b", "c/d", "c/e", "f", "g", "h", "i"];
@@ -33,20 +43,21 @@ pub fn sequence(seed: u64, indexes: &[Keyword]) -> Sequence {
     let keep_history = chance.below(4) > 0;
     let write = chance.below(3) > 0;
     let index = if chance.below(2) == 0 { None } else { indexes.get(chance.below(indexes.len().max(1))).copied() };
-    let mut base = Base::new(keep_history, write);
-    let mut transactions = Vec::new();
+    let most_datoms = (chance.below(12) == 0).then(|| 4 + chance.below(40));
+    let mut sequence = Sequence { keep_history, write, index, most_datoms, transactions: Vec::new() };
+    let mut base = sequence.base();
     for n in 0..2 + chance.below(5) {
         let mut generator = Generator { chance: Chance(chance.next()), base: &base };
         let text = if n == 0 { generator.definitions() } else { generator.transaction() };
         // What EDN itself refuses, as a key that comes twice, is not for the transactor.
         let Ok(form) = read(&text) else { continue };
         if let Ok(report) = transact(&base, &form) {
-            let instant = report.instant.unwrap_or(base.instant.max(0) + 1);
+            let instant = report.instant.unwrap_or(base.instant.max(1 << 40) + 1);
             base = report.after_at(instant);
         }
-        transactions.push(form);
+        sequence.transactions.push(form);
     }
-    Sequence { keep_history, write, index, transactions }
+    sequence
 }
 
 fn pick<T: Copy>(chance: &mut Chance, from: &[T]) -> T {
@@ -82,11 +93,56 @@ impl Generator<'_> {
     }
 
     fn definitions(&mut self) -> String {
-        self.items(NAMES.len() + 2, |g, i| match NAMES.get(i) {
+        self.items(NAMES.len() + 4, |g, i| match NAMES.get(i) {
             Some(name) if !g.is(8) => g.definition(name),
             Some(_) => "nil".to_owned(),
+            None if g.is(3) => g.naming(),
             None => format!("{{:db/id {} :db/ident {}}}", 30 + g.chance.below(3), g.ident()),
         })
+    }
+
+    /// An entity that is a function or a spec, by one of the idents.
+    fn naming(&mut self) -> String {
+        let (id, ident) = (30 + self.chance.below(3), self.ident());
+        let name = self.pick(&FUNCTIONS);
+        let more = match self.chance.below(9) {
+            0..=2 => format!(":db/fn {name}"),
+            3 => format!(":db/fn :{name}"),
+            4 | 5 => format!(":db.entity/attrs [:{} :{}]", self.pick(&NAMES), self.attribute()),
+            6 => format!(":db.entity/attrs :{} :db.entity/preds e/few?", self.pick(&NAMES)),
+            7 => ":db.entity/preds [e/few? :e/clear?]".to_owned(),
+            _ => ":db.entity/preds e/unheard-of?".to_owned(),
+        };
+        if self.is(2) { format!("{{:db/id {id} :db/ident {ident} {more}}}") } else { format!("{{:db/ident {ident} {more}}}") }
+    }
+
+    /// A call of a function.
+    fn function(&mut self) -> String {
+        let e = self.held_id().unwrap_or(32);
+        let (name, args) = match self.chance.below(12) {
+            0..=3 => ("f/say", self.several(2, Self::item)),
+            4 | 5 => ("f/copy", format!("{e} :{} {}", self.attribute(), self.entity())),
+            6 => ("f/take", format!("{e} :{}", self.attribute())),
+            7 => ("f/count", format!("{e} :{} :{}", self.attribute(), self.attribute())),
+            8 => ("f/nest", format!("{} {}", self.pick(&["1", "2", "3", "63", "64"]), self.item())),
+            9 => ("f/meta", format!(":{} {}", self.pick(&NAMES), self.plain("a"))),
+            10 => (self.pick(&FUNCTIONS), self.plain("a")),
+            _ => (self.pick(&["f/garbled", "f/fail", "f/unheard-of"]), String::new()),
+        };
+        match self.chance.below(6) {
+            0 | 1 => format!("[{name} {args}]"),
+            2 => format!("[:db.fn/call {name} {args}]"),
+            3 => format!("[:db.fn/call :{name} {args}]"),
+            _ => {
+                let installed = self.base.facts().into_iter().filter(|f| f.1 == kw("db/fn"));
+                let idents: Vec<Value> =
+                    installed.flat_map(|(e, ..)| self.base.values(e, kw("db/ident"))).collect();
+                match idents.get(self.chance.below(idents.len().max(1))).and_then(written) {
+                    Some(ident) => format!("[{ident} {args}]"),
+                    None => format!("[{} {args}]", self.ident()),
+                }
+            }
+        }
     }
 
     fn value_type(&mut self) -> &'static str {
@@ -128,6 +184,10 @@ impl Generator<'_> {
         if self.is(8) {
             parts.push(format!(":db/maxLength {}", self.chance.below(4)));
         }
+        if self.is(9) {
+            let preds = ["p/small?", "[p/small?]", "[:p/small? some?]", "pos?", "[some? some?]", "p/unheard-of", "rem"];
+            parts.push(format!(":db.attr/preds {}", self.pick(&preds)));
+        }
         if self.is(10) {
             parts.push(":db/doc \"d\"".to_owned());
         }
@@ -165,10 +225,18 @@ impl Generator<'_> {
                 "[:db/add 1 \"a\" 5]",
                 "{\"a\" 1}",
                 "[:db/cas 1 :a 1]",
+                "[:db.fn/call]",
+                "[:db.fn/call 5]",
+                "[:db/add 5 :a 1 536870913]",
+                "[:db/retract 5 :a 1 6]",
+                "[:db/ensure :k1]",
             ];
             return self.pick(&wrong).to_owned();
         }
-        match self.chance.below(39) {
+        match self.chance.below(47) {
+            44..=46 => self.purge(),
+            39..=42 => self.function(),
+            43 => self.naming(),
             0 => "nil".to_owned(),
             1 => self.schema_change(),
             2 => self.schema_change(),
@@ -378,7 +446,8 @@ impl Generator<'_> {
         let a = self.attribute();
         let name = if self.is(40) { format!("_{a}") } else { a.clone() };
         let depth = usize::from(self.is(30));
-        format!("[:db/add {} :{name} {}]", self.entity(), self.value(&a, depth))
+        let tx = if self.is(30) { self.pick(&[" :db/current-tx", " \"datomic.tx\"", " 536870913"]) } else { "" };
+        format!("[:db/add {} :{name} {}{tx}]", self.entity(), self.value(&a, depth))
     }
 
     fn retract(&mut self) -> String {
@@ -388,6 +457,29 @@ impl Generator<'_> {
                 let a = self.attribute();
                 let v = if self.known(&a).is_ref() { self.held_entity() } else { self.plain(&a) };
                 format!("[:db/retract {} :{a} {v}]", self.held_entity())
+            }
+        }
+    }
+
+    /// Mostly of what is there or was.
+    fn purge(&mut self) -> String {
+        let rows = &self.base.rows;
+        let row = rows.get(self.chance.below(rows.len().max(1))).filter(|row| row.e < TX0 || row.a != kw("db/txInstant"));
+        let (e, a, v) = match row.and_then(|row| Some((row.e, row.a, written(&row.v)?))) {
+            Some((e, a, v)) if !self.is(3) => (e.to_string(), a.as_str().to_owned(), v),
+            _ => {
+                let a = self.attribute();
+                let v = if self.known(&a).is_ref() { self.held_entity() } else { self.plain(&a) };
+                (self.held_entity(), a, v)
+            }
+        };
+        match self.chance.below(8) {
+            0..=2 => format!("[:db/purge {e} :{a} {v}]"),
+            3 | 4 => format!("[:db.purge/attribute {e} :{a}]"),
+            5 | 6 => format!("[:db.purge/entity {e}]"),
+            _ => {
+                let at = self.pick(&["2000", "2100-01-01", "2100-01-02", "2101-01-01", "2200"]);
+                format!("[:db.history.purge/before #inst \"{at}\"]")
             }
         }
     }
@@ -437,6 +529,12 @@ impl Generator<'_> {
         }
         if self.is(12) {
             entries.push(format!(":db/ident {}", self.ident()));
+        }
+        if self.is(16) {
+            let spec = if self.is(3) { self.entity() } else { self.ident().to_owned() };
+            let name = if self.is(8) { "_ensure" } else { "ensure" };
+            let nested = "{:db.entity/attrs [:a]}".to_owned();
+            entries.push(format!(":db/{name} {}", if depth > 0 && self.is(6) { nested } else { spec }));
         }
         entries.join(" ")
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use treering::edn::{Form, FormKind, Keyword};
 use treering::{
-    Components, Config, Connection, Datom, Db, EntityId, Order, Registry, SchemaFlexibility, TX0, TxReport, Value,
+    Components, Config, Connection, Datom, Db, EntityId, Error, ErrorKind, Order, Registry, SchemaFlexibility, TX0, TxReport, Value,
     connect_in, create_database_in, delete_database_in, with,
 };
 
@@ -18,6 +18,7 @@ pub struct Seen {
     pub transactions: u64,
     /// Those that changed something.
     pub changing: u64,
+    pub purging: u64,
     pub refused: BTreeMap<&'static str, u64>,
 }
 
@@ -90,6 +91,10 @@ fn check_report(report: &TxReport, expected: &Report) -> Result<(), String> {
             return Err(format!("tx-data has a value before the one whose place it takes: {list:?}"));
         }
     }
+    let purged: Shown = report.purged.iter().map(|d| show(&report.db_before, d)).collect();
+    let began = expected.purged.iter().map(|r| (r.e, r.a, r.v.clone(), r.tx, true));
+    let ended = expected.purged.iter().filter_map(|r| Some((r.e, r.a, r.v.clone(), r.until?, false)));
+    same_sets("purged", &purged, &began.chain(ended).collect())?;
     let tempids: Vec<_> = report.tempids.iter().map(|(name, id)| (name.clone(), id.0)).collect();
     same("tempids", &tempids, &expected.tempids)
 }
@@ -112,6 +117,7 @@ fn step(conn: &Connection, base: &Base, data: &Form, seen: &mut Seen) -> Result<
                 return Err(format!("the instant {at} is not {:?}, or not after {}", expected.instant, base.instant));
             }
             seen.changing += u64::from(!expected.datoms.is_empty());
+            seen.purging += u64::from(!expected.purged.is_empty());
             check_report(&report, &expected)?;
             let after = expected.after_at(at);
             check_state(&report.db_after, &after)?;
@@ -203,9 +209,14 @@ pub fn judge(registry: &Registry, sequence: &Sequence, seen: &mut Seen) -> Resul
         config = config.index(index.as_str());
     }
     let fails = |e: treering::Error| e.to_string();
+    if let Some(most) = sequence.most_datoms {
+        let refuse = || Error::new(ErrorKind::Limit, "test/too-many", "too many datoms");
+        let predicate = move |report: &TxReport| if report.tx_data.len() > most { Err(refuse()) } else { Ok(()) };
+        registry.register_tx_predicate(&config, predicate).map_err(fails)?;
+    }
     create_database_in(registry, &config).map_err(fails)?;
     let conn = connect_in(registry, &config).map_err(fails)?;
-    let mut base = Base::new(sequence.keep_history, sequence.write);
+    let mut base = sequence.base();
     let mut outcome = Ok(());
     for (n, data) in sequence.transactions.iter().enumerate() {
         match step(&conn, &base, data, seen) {

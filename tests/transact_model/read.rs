@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use treering::edn::{Form, FormKind, Keyword};
+use treering::edn::{Form, FormKind, Keyword, Symbol};
 use treering::{TempId, Value};
 
 use super::base::{Base, Refused, SCHEMA, Schema, define, is_definition, kw};
+use super::functions::{self, Readable};
 use super::values;
 
 pub fn is_collection(form: &Form) -> Option<&[Form]> {
@@ -15,10 +16,14 @@ pub fn is_collection(form: &Form) -> Option<&[Form]> {
     }
 }
 
-/// The operation, as its name in `:db`, and its arguments.
+/// The operation, as its name, and its arguments.
 pub enum Op<'a> {
     Map(&'a [(Form, Form)]),
     Call(&'static str, &'a [Form]),
+    /// A function by its name.
+    Function(Symbol, &'a [Form]),
+    /// A function by the ident of the entity that names it.
+    Installed(Keyword, &'a [Form]),
 }
 
 /// Whether the form can name an entity.
@@ -57,23 +62,111 @@ pub fn read(form: &Form) -> Result<Option<Op<'_>>, Refused> {
             Err(syntax)
         };
     }
-    let items = form.items().ok_or(syntax)?;
-    let head = items.first().and_then(Form::as_keyword).ok_or(syntax)?;
+    let (head, arguments) = form.items().and_then(<[Form]>::split_first).ok_or(syntax)?;
+    if let FormKind::Symbol(function) = head.kind {
+        return Ok(Some(Op::Function(function, arguments)));
+    }
+    let head = head.as_keyword().ok_or(syntax)?;
     let (name, counts): (_, &[usize]) = match head.as_str() {
-        "db/add" => ("add", &[3]),
-        "db/retract" => ("retract", &[2, 3]),
+        "db/add" => ("add", &[3, 4]),
+        "db/retract" => ("retract", &[2, 3, 4]),
         "db/retractAttribute" | "db.fn/retractAttribute" => ("retractAttribute", &[2]),
         "db/retractEntity" | "db.fn/retractEntity" => ("retractEntity", &[1]),
         "db/cas" | "db.fn/cas" => ("cas", &[4]),
-        _ => return Err(syntax),
+        "db/purge" => ("purge", &[3]),
+        "db.purge/attribute" => ("purgeAttribute", &[2]),
+        "db.purge/entity" => ("purgeEntity", &[1]),
+        "db.history.purge/before" => {
+            return match arguments {
+                [Form { kind: FormKind::Inst(_), .. }] => Ok(Some(Op::Call("purgeBefore", arguments))),
+                _ => Err(syntax),
+            };
+        }
+        "db.fn/call" => {
+            return match arguments.first().map(|name| &name.kind) {
+                Some(FormKind::Symbol(name)) => Ok(Some(Op::Function(*name, &arguments[1..]))),
+                Some(FormKind::Keyword(name)) => Ok(Some(Op::Function(Symbol::new(name.as_str()), &arguments[1..]))),
+                _ => Err(syntax),
+            };
+        }
+        _ if is_reserved(head) => return Err(syntax),
+        _ => return Ok(Some(Op::Installed(head, arguments))),
     };
-    let arguments = &items[1..];
     let attribute_is_name = arguments.len() == 1 || arguments.get(1).is_some_and(|a| a.as_keyword().is_some());
     if !counts.contains(&arguments.len()) || !attribute_is_name {
         return Err(syntax);
     }
+    let arguments = match (name, arguments) {
+        ("add" | "retract", [parts @ .., tx]) if parts.len() == 3 => {
+            if subject(tx) != kw("db/current-tx").into() {
+                return Err(check_name(tx).err().unwrap_or("transact/tx"));
+            }
+            parts
+        }
+        _ => arguments,
+    };
     check_name(&arguments[0])?;
+    for value in &arguments[1..] {
+        is_collection(value).unwrap_or(std::slice::from_ref(value)).iter().try_for_each(check_names)?;
+    }
     Ok(Some(Op::Call(name, arguments)))
+}
+
+/// Puts each item, or all that comes of it where it calls a function, into `out`, and adds to `:tx-meta` what functions
+/// say of the transaction. They see the database before.
+pub fn call(base: &Base, form: &Form, depth: usize, out: &mut Vec<Form>, meta: &mut Vec<(Form, Form)>) -> Outcome {
+    let (name, arguments) = match read(form)? {
+        Some(Op::Function(name, arguments)) => (name, arguments),
+        Some(Op::Installed(ident, arguments)) => {
+            let entity = base.owner(kw("db/ident"), &Value::Keyword(ident)).ok_or("transact/syntax")?;
+            match base.values(entity, kw("db/fn")).first() {
+                Some(Value::Symbol(name)) => (*name, arguments),
+                _ => return Err("transact/syntax"),
+            }
+        }
+        _ => {
+            out.push(form.clone());
+            return Ok(());
+        }
+    };
+    if depth == 64 {
+        return Err("transact/depth");
+    }
+    let arguments: Vec<Value> = arguments.iter().map(|form| Value::from_form(form).expect("a value")).collect();
+    let made = functions::call(base, name.as_str(), &arguments).ok_or("transact/fn-unresolved")?;
+    // What is no tx-data is the function's fault.
+    let made = made.map_err(|_| "transact/fn")?;
+    let (items, said) = parts(&made).map_err(|_| "transact/fn")?;
+    items.iter().try_for_each(|item| read(item).map(drop)).map_err(|_| "transact/fn")?;
+    meta.extend_from_slice(said);
+    items.iter().try_for_each(|item| call(base, item, depth + 1, out, meta))
+}
+
+type Outcome = Result<(), Refused>;
+
+/// The operations of tx-data, and what its `:tx-meta` says.
+pub fn parts(data: &Form) -> Result<(&[Form], &[(Form, Form)]), Refused> {
+    let syntax = "transact/syntax";
+    if let Some(items) = is_collection(data) {
+        return Ok((items, &[]));
+    }
+    let pairs = data.pairs().ok_or(syntax)?;
+    let known = |k: &Form| ["tx-data", "tx-meta"].iter().any(|name| k.as_keyword() == Some(kw(name)));
+    if !pairs.iter().all(|(k, _)| known(k)) {
+        return Err(syntax);
+    }
+    let meta = match data.get(kw("tx-meta")) {
+        None => &[][..],
+        Some(form) if form.is_nil() => &[][..],
+        Some(form) => {
+            check_names(form)?;
+            form.pairs().ok_or(syntax)?
+        }
+    };
+    if meta.iter().any(|(k, _)| k.as_keyword().is_none_or(|k| k.as_str() == "db/id")) {
+        return Err(syntax);
+    }
+    Ok((data.get(kw("tx-data")).and_then(Form::items).ok_or(syntax)?, meta))
 }
 
 /// A subject as it can be compared: the transaction has several names.
@@ -97,7 +190,7 @@ pub fn declare(base: &Base, ops: &[Op<'_>]) -> Result<(Schema, BTreeSet<Keyword>
             Op::Call("add", arguments) => {
                 (Some(subject(&arguments[0])), vec![(arguments[1].as_keyword().expect("it was read"), &arguments[2])])
             }
-            Op::Call(..) => continue,
+            _ => continue,
         };
         let said: Vec<_> = said.into_iter().filter(|(a, _)| is_definition(*a)).collect();
         if said.is_empty() {
@@ -108,7 +201,11 @@ pub fn declare(base: &Base, ops: &[Op<'_>]) -> Result<(Schema, BTreeSet<Keyword>
             drafts.push((of, Vec::new()));
             drafts.len() - 1
         });
-        drafts[place].1.extend(said.into_iter().filter_map(|(a, form)| Some((a, values::plain(form).ok()?))));
+        for (a, form) in said {
+            let several = is_collection(form).filter(|_| a == kw("db.attr/preds"));
+            let forms = several.unwrap_or(std::slice::from_ref(form));
+            drafts[place].1.extend(forms.iter().filter_map(|form| Some((a, values::plain(form).ok()?))));
+        }
     }
     let (mut schema, mut idents) = (base.schema.clone(), BTreeSet::new());
     for (of, said) in drafts {
@@ -142,7 +239,10 @@ pub fn declare(base: &Base, ops: &[Op<'_>]) -> Result<(Schema, BTreeSet<Keyword>
     Ok((schema, idents))
 }
 
+fn is_reserved(ident: Keyword) -> bool {
+    ident.namespace().is_some_and(|ns| ns == "db" || ns.starts_with("db."))
+}
+
 pub fn check_ident(ident: Keyword) -> Result<(), Refused> {
-    let reserved = ident.namespace().is_some_and(|ns| ns == "db" || ns.starts_with("db."));
-    if reserved || ident.name().starts_with('_') { Err(SCHEMA) } else { Ok(()) }
+    if is_reserved(ident) || ident.name().starts_with('_') { Err(SCHEMA) } else { Ok(()) }
 }

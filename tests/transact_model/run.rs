@@ -7,8 +7,10 @@ use treering::{TX0, TempId, Value};
 
 use super::base::{Attribute, Base, Facts, Refused, Row, Schema, as_ref, is_built_in, kw};
 use super::change::{check_change, derive};
+use super::functions::{self, Readable};
 use super::expand::{Expanded, Name, Term, Val, What, expand};
-use super::read::read;
+use super::purge::{Purged, purge};
+use super::read::{call, parts, read};
 use super::values;
 
 type Datom = (u64, Keyword, Value, bool);
@@ -19,6 +21,7 @@ pub struct Report {
     /// Each datom with the place that the tx-data gives it; those of one place are in no order.
     pub datoms: BTreeMap<Datom, usize>,
     pub tempids: Vec<(TempId, u64)>,
+    pub purged: BTreeSet<Row>,
     /// What the tx-data says of the instant; the clock tells it otherwise.
     pub instant: Option<i64>,
 }
@@ -37,44 +40,35 @@ impl Report {
 }
 
 pub fn transact(base: &Base, data: &Form) -> Result<Report, Refused> {
-    let syntax = "transact/syntax";
-    let (items, meta): (&[Form], &[(Form, Form)]) = match (data.items(), data.pairs()) {
-        (Some(items), _) => (items, &[]),
-        (None, Some(pairs)) => {
-            let known = |k: &Form| ["tx-data", "tx-meta"].iter().any(|name| k.as_keyword() == Some(kw(name)));
-            if !pairs.iter().all(|(k, _)| known(k)) {
-                return Err(syntax);
-            }
-            let meta = match data.get(kw("tx-meta")) {
-                None => &[][..],
-                Some(form) if form.is_nil() => &[][..],
-                Some(form) => form.pairs().ok_or(syntax)?,
-            };
-            if meta.iter().any(|(k, _)| k.as_keyword().is_none_or(|k| k.as_str() == "db/id")) {
-                return Err(syntax);
-            }
-            (data.get(kw("tx-data")).and_then(Form::items).ok_or(syntax)?, meta)
-        }
-        _ => return Err(syntax),
-    };
-    let ops = items.iter().filter_map(|form| read(form).transpose()).collect::<Result<Vec<_>, _>>()?;
+    let (items, meta) = parts(data)?;
+    items.iter().try_for_each(|item| read(item).map(drop))?;
+    let (mut forms, mut meta) = (Vec::new(), meta.to_vec());
+    items.iter().try_for_each(|item| call(base, item, 0, &mut forms, &mut meta))?;
+    let ops = forms.iter().filter_map(|form| read(form).transpose()).collect::<Result<Vec<_>, _>>()?;
     let t = base.basis + 1;
-    let expanded = expand(base, t, meta, &ops)?;
+    let original = base;
+    let Purged { rows: purged, base, broken, undefined } = purge(base, &ops)?;
+    let base = &base;
+    let expanded = expand(base, t, &meta, &ops)?;
     let groups = unify(base, &expanded)?;
     let (ids, max_eid) = allocate(base, &expanded, &groups);
     let instant = instant(base, &expanded, &ids, t)?;
+    check_values(&expanded)?;
     let mut live = Live::new(base);
     live.apply(base.keep_history, &expanded, &ids, t)?;
-    follow(&expanded.schema, &base.facts(), &mut live);
+    follow(&expanded.schema, &base.facts(), &broken, &mut live);
     told(&expanded, &base.facts(), &live, &ids)?;
     let mut facts = std::mem::take(&mut live.facts);
     let too_long = |f: &&(u64, Keyword, Value)| expanded.schema.get(&f.1).is_some_and(|a| values::is_too_long(a, &f.2));
     if facts.difference(&base.facts()).any(|f| too_long(&f)) {
         return Err("transact/max-length");
     }
+    check_tuples(&expanded.schema, facts.difference(&base.facts()))?;
     unique(&expanded, &ids, &facts)?;
     let schema = derive(base, &expanded, &facts)?;
+    let followed = facts.clone();
     fill(base, &schema, &mut facts)?;
+    check_tuples(&schema, facts.difference(&followed))?;
 
     let before = base.facts();
     let began: Vec<_> = facts.difference(&before).cloned().collect();
@@ -93,7 +87,7 @@ pub fn transact(base: &Base, data: &Form) -> Result<Report, Refused> {
     let forgets = |a: Keyword| !base.keep_history || schema.get(&a).is_some_and(|a| a.no_history);
     after.rows.retain(|row| row.until != Some(t) || !forgets(row.a));
     after.rows.extend(began.into_iter().map(|(e, a, v)| Row { e, a, v, tx: t, until: None }));
-    check_change(base, &schema, &facts, &after.rows)?;
+    check_change(original, &undefined, &schema, &facts, &after.rows)?;
     let nobody_defines = |name: &Keyword, of: &Attribute| of.entity == 0 && !is_built_in(*name);
     after.used = schema.iter().filter(|(name, of)| nobody_defines(name, of)).map(|(name, _)| *name).collect();
     (after.schema, after.basis, after.max_eid) = (schema, t, max_eid);
@@ -102,7 +96,47 @@ pub fn transact(base: &Base, data: &Form) -> Result<Report, Refused> {
     let mut tempids: Vec<_> =
         names.filter_map(|(name, id)| if let Name::Temp(t) = name { Some((t.clone(), *id)) } else { None }).collect();
     tempids.push((TempId::CurrentTx, t));
-    Ok(Report { after, datoms, tempids, instant })
+    ensure(&after, &expanded, &ids)?;
+    let datoms: BTreeMap<Datom, usize> = datoms;
+    if base.most_datoms.is_some_and(|most| datoms.len() + usize::from(base.keep_history) > most) {
+        return Err("transact/tx-pred");
+    }
+    Ok(Report { after, datoms, tempids, purged, instant })
+}
+
+/// Every value that is asserted passes the predicates of its attribute. For those here all entities are the same.
+fn check_values(expanded: &Expanded) -> Result<(), Refused> {
+    expanded.facts.iter().try_for_each(|fact| match &fact.what {
+        What::Add(Val::Is(v)) | What::Cas(_, v) => functions::check(&expanded.schema[&fact.a].preds, v),
+        What::Add(Val::Temp(_)) => functions::check(&expanded.schema[&fact.a].preds, &as_ref(1)),
+        _ => Ok(()),
+    })
+}
+
+/// The composite tuples that begin pass the predicates of theirs.
+fn check_tuples<'a>(schema: &Schema, mut began: impl Iterator<Item = &'a (u64, Keyword, Value)>) -> Result<(), Refused> {
+    began.try_for_each(|(_, a, v)| match schema.get(a).filter(|of| of.members().is_some()) {
+        Some(of) => functions::check(&of.preds, v),
+        None => Ok(()),
+    })
+}
+
+/// The entities of `:db/ensure` are as their specs want them.
+fn ensure(after: &Base, expanded: &Expanded, ids: &[u64]) -> Result<(), Refused> {
+    for (e, spec) in &expanded.ensures {
+        let (e, spec) = (entity(*e, ids), entity(*spec, ids));
+        let (attributes, predicates) =
+            (after.values(spec, kw("db.entity/attrs")), after.values(spec, kw("db.entity/preds")));
+        let has = |a: &Value| matches!(a, Value::Keyword(a) if !after.values(e, *a).is_empty());
+        let holds = |name: &Value| match name {
+            Value::Symbol(name) => matches!(functions::holds(after, name.as_str(), e), Some(Ok(true))),
+            _ => false,
+        };
+        if attributes.len() + predicates.len() == 0 || !attributes.iter().all(has) || !predicates.iter().all(holds) {
+            return Err("transact/ensure");
+        }
+    }
+    Ok(())
 }
 
 /// Names that mean one entity, and the entity where it is known.
@@ -363,19 +397,21 @@ impl Live {
 }
 
 /// Composite tuples of the entities whose members changed.
-fn follow(schema: &Schema, before: &Facts, live: &mut Live) {
+/// Those in `broken` were purged, and their members may still be there.
+fn follow(schema: &Schema, before: &Facts, broken: &[(u64, Keyword)], live: &mut Live) {
     let changed: BTreeSet<(u64, Keyword)> = before.symmetric_difference(&live.facts).map(|f| (f.0, f.1)).collect();
     for (name, attribute) in schema {
         let Some(members) = attribute.members() else { continue };
-        let entities: BTreeSet<u64> = changed.iter().filter(|(_, a)| members.contains(a)).map(|(e, _)| *e).collect();
+        let of_member = changed.iter().filter(|(_, a)| members.contains(a));
+        let entities: BTreeSet<u64> = of_member.chain(broken.iter().filter(|(_, a)| a == name)).map(|(e, _)| *e).collect();
         for e in entities {
             let values: Vec<Value> =
                 members.iter().map(|a| live.of(e, *a).first().cloned().unwrap_or(Value::Nil)).collect();
-            // The tuple stands with the last change of a member.
+            // The tuple stands with the last change of a member, first if none changed.
             let of_member = |f: &&(u64, Keyword, Value)| f.0 == e && members.contains(&f.1);
             let place =
                 before.symmetric_difference(&live.facts).filter(of_member).filter_map(|f| live.places.get(f)).max();
-            let place = place.copied().expect("a member changed");
+            let place = place.copied().unwrap_or(0);
             for old in live.of(e, *name) {
                 live.facts.remove(&(e, *name, old.clone()));
                 live.places.insert((e, *name, old), place);
