@@ -266,10 +266,6 @@ impl Expander<'_> {
 
     fn convert(&mut self, attribute: &Attribute, given: Given) -> Result<Value> {
         match given {
-            // Functions are named by symbols and, where tx-data has no others, by keywords.
-            Given::Value(Value::Keyword(name)) if NAMING.contains(&attribute.id) => {
-                Ok(Value::Symbol(Symbol::new(name.as_str())))
-            }
             given if attribute.is_ref() => Ok(Value::Ref(EntityId(self.subject(&target(attribute, given)?)?))),
             Given::Value(Value::Tuple(members)) if attribute.has_refs() => {
                 let shape = attribute.tuple.as_ref();
@@ -282,7 +278,7 @@ impl Expander<'_> {
                 let members: Vec<Value> = members.iter().enumerate().map(member).collect::<Result<_>>()?;
                 convert(attribute, members.into())
             }
-            Given::Value(value) => convert(attribute, value),
+            Given::Value(value) => convert(attribute, function_name(attribute, value)),
             given => Err(misplaced(attribute, &given)),
         }
     }
@@ -399,6 +395,14 @@ impl Expander<'_> {
 
     fn push(&mut self, e: u64, attribute: &Attribute, v: Value, n: u32, what: What) {
         self.out.facts.push(Fact { e, a: attribute.id, op: n, v, what, identity: false, map: false });
+    }
+}
+
+/// Functions are named by symbols and, where tx-data has no others, by keywords.
+pub(super) fn function_name(attribute: &Attribute, value: Value) -> Value {
+    match value {
+        Value::Keyword(name) if NAMING.contains(&attribute.id) => Value::Symbol(Symbol::new(name.as_str())),
+        other => other,
     }
 }
 

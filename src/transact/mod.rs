@@ -214,15 +214,13 @@ fn conclude(
     // Before tuples are filled in: where the schema may not follow, they would stand beside values of another kind.
     declare::check(context, worked, &after, &changes.opened, &defining)?;
     let tuples = composite::backfill(&snapshot.schema, &after, t.0)?;
-    let is_backfilled = !tuples.is_empty();
-    if is_backfilled {
+    if !tuples.is_empty() {
         tx_data.extend(tuples.iter().map(Db::datom));
+        let others = changes.opened.len();
         changes.opened.extend(tuples);
         after = snapshot.apply(&changes)?;
-    }
-    if is_backfilled {
         declare::check_backfilled(context, &after, &defining)?;
-        predicates::check_backfilled(&snapshot.library.tables(), &snapshot.schema, &after, &changes.opened)?;
+        predicates::check_backfilled(&snapshot.library.tables(), &after, &changes.opened[others..])?;
     }
     let db_after = Db::new(Arc::new(after));
     let gone = purged.as_ref().map(purge::datoms).unwrap_or_default();

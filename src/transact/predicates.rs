@@ -62,11 +62,10 @@ pub(super) fn check_composites(
     Ok(())
 }
 
-/// Checks the tuples of attributes that the transaction defines.
-pub(super) fn check_backfilled(tables: &Tables, before: &Schema, after: &Snapshot, opened: &[Row]) -> Result<()> {
-    for row in opened {
-        let attribute = after.schema.get(row.a).filter(|a| matches!(a.tuple, Some(TupleShape::Composite(_))));
-        if let Some(attribute) = attribute.filter(|attribute| before.get(row.a) != Some(*attribute)) {
+/// Checks the tuples that fill attributes which the transaction defines.
+pub(super) fn check_backfilled(tables: &Tables, after: &Snapshot, tuples: &[Row]) -> Result<()> {
+    for row in tuples {
+        if let Some(attribute) = after.schema.get(row.a) {
             check_value(tables, attribute, &row.v).map_err(|e| e.context(format_args!("entity {}", row.e)))?;
         }
     }

@@ -5,7 +5,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::datom::{AttrId, Cut, Datom, EntityId, Key, OPEN, Order, Row, Value};
+use crate::datom::{AttrId, Cut, Datom, EntityId, Key, OPEN, Order, Row, TX0, Value};
 use crate::db::{EntityRef, Purged, Snapshot};
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,6 +16,7 @@ use super::check::convert;
 use super::composite;
 use super::fact::Context;
 use super::input::{Given, Op, Subject};
+use super::resolve::MAX_LOOKUPS;
 use super::{declare, expand};
 
 /// What the operations purge; `None` if none does.
@@ -23,12 +24,18 @@ pub(super) fn purge(context: Context<'_>, ops: &[Op]) -> Result<Option<Purged>> 
     if !ops.iter().any(is_purge) {
         return Ok(None);
     }
-    let mut purging =
-        Purging { snapshot: context.snapshot, t: context.t, purged: Purged::default(), whole: HashSet::new() };
+    let mut purging = Purging {
+        snapshot: context.snapshot,
+        t: context.t,
+        purged: Purged::default(),
+        whole: HashSet::new(),
+        before: None,
+    };
     for (n, op) in ops.iter().enumerate() {
         purging.op(op).map_err(|error| context.locate(n as u32, error))?;
     }
     purging.composites()?;
+    purging.history()?;
     let mut purged = purging.purged;
     purged.rows.sort_unstable_by(|x, y| Order::HistoryEavt.compare(x, y));
     purged.rows.dedup_by(|x, y| Order::HistoryEavt.compare(x, y).is_eq());
@@ -77,6 +84,8 @@ struct Purging<'a> {
     purged: Purged,
     /// Entities of which everything is purged.
     whole: HashSet<u64>,
+    /// The date before which all that had ended is purged.
+    before: Option<i64>,
 }
 
 impl Purging<'_> {
@@ -90,16 +99,16 @@ impl Purging<'_> {
         }
         match op {
             Op::Purge { e, a, v } => {
-                let e = self.entity(e)?;
+                let e = self.entity(e, 0)?;
                 let attribute = self.attribute(*a)?;
-                let v = self.value(&attribute, v)?;
+                let v = self.value(&attribute, v, 0)?;
                 self.quiet(&attribute);
                 let mut rows = self.of(e, Some(attribute.id))?;
                 rows.retain(|row| row.v == v);
                 self.add(e, rows)
             }
             Op::PurgeAttribute { e, a } => {
-                let e = self.entity(e)?;
+                let e = self.entity(e, 0)?;
                 let attribute = self.attribute(*a)?;
                 self.quiet(&attribute);
                 let rows = self.of(e, Some(attribute.id))?;
@@ -108,20 +117,28 @@ impl Purging<'_> {
                 self.entities(components)
             }
             Op::PurgeEntity { e } => {
-                let e = self.entity(e)?;
+                let e = self.entity(e, 0)?;
                 self.entities(vec![e])
             }
             Op::PurgeHistoryBefore { instant } => {
-                let last = self.snapshot.transaction_at(instant.saturating_sub(1))?;
-                let mut cursor = self.snapshot.index(Order::HistoryEavt).cursor(None, None, Direction::Forward)?;
-                while let Some(chunk) = cursor.next()? {
-                    let ended = chunk.rows().filter(|i| chunk.columns.until.get(*i) <= last.0);
-                    self.purged.rows.extend(ended.map(|i| chunk.columns.row(i)));
-                }
+                self.before = self.before.max(Some(*instant));
                 Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    /// What had ended before the date. A value that ended may hold again, so this breaks no composite tuple: those made
+    /// of what ended had ended too.
+    fn history(&mut self) -> Result<()> {
+        let Some(instant) = self.before else { return Ok(()) };
+        let last = self.snapshot.transaction_at(instant.saturating_sub(1))?;
+        let mut cursor = self.snapshot.index(Order::HistoryEavt).cursor(None, None, Direction::Forward)?;
+        while let Some(chunk) = cursor.next()? {
+            let ended = chunk.rows().filter(|i| chunk.columns.until.get(*i) <= last.0);
+            self.purged.rows.extend(ended.map(|i| chunk.columns.row(i)));
+        }
+        Ok(())
     }
 
     /// Purges entities with all refs to them, and their components, those of the past included.
@@ -210,8 +227,8 @@ impl Purging<'_> {
         Ok(())
     }
 
-    /// The entity that is meant, which may be one of the past.
-    fn entity(&self, subject: &Subject) -> Result<u64> {
+    /// The entity that is meant, which may be one of the past. `depth` counts lookup refs in lookup refs.
+    fn entity(&self, subject: &Subject, depth: usize) -> Result<u64> {
         let entity = match subject {
             Subject::Entity(entity) => entity,
             Subject::Temp(tempid) => {
@@ -221,7 +238,8 @@ impl Purging<'_> {
         let (a, v) = match entity {
             EntityRef::Id(id) => {
                 let max = if id.is_transaction() { self.t - 1 } else { self.snapshot.max_eid.0 };
-                if id.0 == 0 || id.0 > max {
+                let began = id.0 == TX0 && !self.snapshot.settings.attribute_refs;
+                if id.0 == 0 || id.0 > max || began {
                     return Err(refused(format!("cannot find the entity {id} to purge: there never was one")));
                 }
                 return Ok(id.0);
@@ -233,11 +251,10 @@ impl Purging<'_> {
                     let message = format!("a lookup ref wants an attribute that is :db/unique; {ident} is not");
                     return Err(Error::new(ErrorKind::Transact, "lookup-ref/unique", message));
                 }
-                let value = match value {
-                    Value::Long(n @ 1..) if attribute.is_ref() => Value::Ref(EntityId(*n as u64)),
-                    other => composite::key(&self.snapshot.schema, &attribute, other)?,
-                };
-                (attribute.id, value)
+                if depth > MAX_LOOKUPS {
+                    return Err(refused(format!("lookup refs are nested deeper than {MAX_LOOKUPS}")));
+                }
+                (attribute.id, self.value(&attribute, &Given::Value(value.clone()), depth + 1)?)
             }
         };
         let key = Key { a: Some(a), v: Some(v), ..Key::default() };
@@ -262,12 +279,12 @@ impl Purging<'_> {
         self.snapshot.schema.attribute(ident).cloned().ok_or_else(|| expand::unknown(&self.snapshot.schema, ident))
     }
 
-    fn value(&self, attribute: &Attribute, given: &Given) -> Result<Value> {
+    fn value(&self, attribute: &Attribute, given: &Given, depth: usize) -> Result<Value> {
         let subject = match given {
             Given::Value(value) if !attribute.is_ref() => {
                 return match &attribute.tuple {
                     Some(TupleShape::Composite(_)) => composite::key(&self.snapshot.schema, attribute, value),
-                    _ => convert(attribute, value.clone()),
+                    _ => convert(attribute, expand::function_name(attribute, value.clone())),
                 };
             }
             Given::Entity(subject) if attribute.is_ref() => subject.clone(),
@@ -283,7 +300,7 @@ impl Purging<'_> {
             },
             _ => return Err(refused(format!("{}: one value was wanted", attribute.ident))),
         };
-        Ok(Value::Ref(EntityId(self.entity(&subject)?)))
+        Ok(Value::Ref(EntityId(self.entity(&subject, depth)?)))
     }
 }
 

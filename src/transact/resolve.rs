@@ -18,7 +18,7 @@ use super::input::{Subject, TempId};
 const MAX_JUMP: u64 = 1 << 32;
 
 /// Deepest nesting of lookup refs in lookup refs.
-const MAX_LOOKUPS: usize = 8;
+pub(super) const MAX_LOOKUPS: usize = 8;
 
 impl Expander<'_> {
     /// The id of an entity that must be, or the place of a tempid.

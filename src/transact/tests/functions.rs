@@ -214,6 +214,26 @@ fn predicates_of_attributes_are_asked_for_every_value() {
     after(&lax, "[{:adult 1}]");
 }
 
+/// What a transaction says of a definition counts from the next one on, whatever else it defines.
+#[test]
+fn predicates_that_a_transaction_adds_are_not_asked_in_it() {
+    let db = with_preds();
+    let pair = |name: &str| {
+        format!(
+            "{{:db/ident {name} :db/valueType :db.type/tuple :db/tupleAttrs [:age :score]
+               :db/cardinality :db.cardinality/one}}"
+        )
+    };
+    let db = after(&db, &format!("[{} {{:db/id 30 :age 1}}]", pair(":pair")));
+    let data = "[:db/add :pair :db.attr/preds my.app/adult?] [:db/add 30 :age 2]";
+    let expected = ["+ 31 :db.attr/preds my.app/adult?", "- 30 :age 1", "+ 30 :age 2"];
+    assert_eq!(does(&db, &format!("[{data}]"))[..3], expected);
+    assert_eq!(does(&db, &format!("[{data} {}]", pair(":again")))[..3], expected);
+    let refused =
+        format!("[{{:db/id \"t\" :db.attr/preds my.app/adult?}} [:db/add \"t\" :db/ident :again] {}]", pair(":again"));
+    fails(&db, &refused, "transact/attr-pred");
+}
+
 const SPECS: &str = "[{:db/ident :spec/named :db.entity/attrs [:name :email]}
                      {:db/ident :spec/grown :db.entity/attrs :age :db.entity/preds [my.app/grown?]}
                      {:db/ident :spec/lost :db.entity/preds :my.app/lost?}]";

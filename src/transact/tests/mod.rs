@@ -8,6 +8,7 @@ mod errors;
 mod forms;
 mod functions;
 mod model;
+mod purges;
 mod schema;
 mod tuples;
 
