@@ -35,7 +35,7 @@ use treering::Registry;
 use treering::edn::Keyword;
 
 /// Every way to be refused must come up.
-const CODES: [&str; 23] = [
+const CODES: [&str; 24] = [
     "attribute/unknown",
     "entity-id/missing",
     "entity-id/syntax",
@@ -54,6 +54,7 @@ const CODES: [&str; 23] = [
     "transact/purge",
     "transact/schema",
     "transact/syntax",
+    "transact/system-entity",
     "transact/tx",
     "transact/tx-instant",
     "transact/tx-pred",
@@ -85,8 +86,8 @@ fn run_half(half: u64) {
         if failure(&sequence, &mut seen).is_some() {
             let (small, why) = judge::shrink(sequence, |sequence| failure(sequence, &mut Seen::default()));
             println!(
-                "TREERING_SEED={seed} TREERING_MODEL_SEQUENCES=1, keep-history {}, write {}, index {:?}",
-                small.keep_history, small.write, small.index
+                "TREERING_SEED={seed} TREERING_MODEL_SEQUENCES=1, keep-history {}, write {}, refs {}, most datoms {:?}, index {:?}",
+                small.keep_history, small.write, small.refs, small.most_datoms, small.index
             );
             for data in &small.transactions {
                 println!("  {data}");

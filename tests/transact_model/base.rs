@@ -1,9 +1,10 @@
 //! A database as a plain list of rows, and its schema read off them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use treering::edn::{Keyword, Symbol};
-use treering::{EntityId, Value};
+use treering::{Components, Config, Datom, EntityId, Order, Value, connect, create_database};
 
 /// Why a transaction is refused: the code of the error.
 pub type Refused = &'static str;
@@ -118,11 +119,38 @@ pub fn makes_attribute(a: Keyword) -> bool {
     MAKERS.contains(&a.as_str())
 }
 
-fn name_in<'a>(v: &'a Value, prefix: &str) -> Result<&'a str, Refused> {
-    match v {
-        Value::Keyword(k) => k.as_str().strip_prefix(prefix).ok_or(SCHEMA),
-        _ => Err(SCHEMA),
-    }
+/// The name in a keyword, or in that of the engine's entity that stands for it.
+fn name_in<'a>(v: &Value, prefix: &str) -> Result<&'a str, Refused> {
+    let word = match v {
+        Value::Keyword(k) => Some(*k),
+        Value::Ref(EntityId(id)) => word(*id),
+        Value::Long(id) => word(*id as u64),
+        _ => None,
+    };
+    word.and_then(|k| k.as_str().strip_prefix(prefix)).ok_or(SCHEMA)
+}
+
+/// The last of the engine's own entities, where attributes are entities.
+pub const LAST_OWN: u64 = 54;
+
+/// The facts about them, as a new database has them.
+fn own_rows() -> &'static [Row] {
+    static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
+    ROWS.get_or_init(|| {
+        let config = Config::memory("transact-model-own").attribute_refs(true);
+        create_database(&config).expect("a database");
+        let conn = connect(&config).expect("a connection");
+        let db = conn.db();
+        let row = |d: Datom| Row { e: d.e.0, a: db.ident(d.a).expect("a name"), v: d.v, tx: d.tx.0, until: None };
+        let all = db.datoms(Order::Eavt, &Components::default()).expect("datoms");
+        all.map(|d| row(d.expect("a datom"))).collect()
+    })
+}
+
+/// The name of one of the engine's own entities.
+pub fn word(id: u64) -> Option<Keyword> {
+    let named = own_rows().iter().find(|row| row.e == id && row.a == kw("db/ident"));
+    named.and_then(|row| if let Value::Keyword(k) = row.v { Some(k) } else { None })
 }
 
 const TYPES: [&str; 18] = [
@@ -238,6 +266,8 @@ pub struct Base {
     pub instant: i64,
     pub keep_history: bool,
     pub write: bool,
+    /// Whether users see attributes as entities.
+    pub refs: bool,
     /// How many datoms the transaction predicate allows, where there is one.
     pub most_datoms: Option<usize>,
 }
@@ -247,15 +277,20 @@ pub type Facts = BTreeSet<(u64, Keyword, Value)>;
 /// What the facts define, with what every database has and what is used without a definition.
 pub fn schema_of(facts: &Facts, used: &BTreeSet<Keyword>, write: bool) -> Result<Schema, Refused> {
     let mut schema: Schema = used.iter().map(|name| (*name, Attribute::default())).collect();
+    // Where attributes are entities, so are the words that define them.
+    let refs = facts.iter().any(|f| f.0 == 1 && f.2 == Value::Keyword(kw("db/ident")));
     for (name, value_type, many) in BUILT_IN {
-        let value_type = Some(value_type.to_owned());
+        let is_word = ["db/valueType", "db/cardinality", "db/unique", "db/tupleType"].contains(&name);
+        let value_type = Some(if refs && is_word { "ref" } else { value_type }.to_owned());
+        let entity = (1..=LAST_OWN).find(|id| refs && word(*id) == Some(kw(name))).unwrap_or(0);
         let unique = (name == "db/ident").then(|| "identity".to_owned());
         let of_time = name == "db/txInstant";
-        let made = Attribute { value_type, many, unique, no_history: of_time, index: of_time, ..Attribute::default() };
+        let made =
+            Attribute { entity, value_type, many, unique, no_history: of_time, index: of_time, ..Attribute::default() };
         schema.insert(kw(name), made);
     }
     let entities: BTreeSet<u64> = facts.iter().filter(|f| is_definition(f.1)).map(|f| f.0).collect();
-    for e in entities {
+    for e in entities.into_iter().filter(|e| !refs || *e > LAST_OWN) {
         let said: Vec<_> = facts.iter().filter(|f| f.0 == e).map(|f| (f.1, f.2.clone())).collect();
         if let Some((ident, made)) = define(e, &said, write)? {
             schema.insert(ident, made);
@@ -265,10 +300,13 @@ pub fn schema_of(facts: &Facts, used: &BTreeSet<Keyword>, write: bool) -> Result
 }
 
 impl Base {
-    pub fn new(keep_history: bool, write: bool) -> Base {
-        let schema = schema_of(&Facts::new(), &BTreeSet::new(), write).expect("nothing is defined");
-        let (rows, used) = (Vec::new(), BTreeSet::new());
-        Base { rows, used, schema, basis: treering::TX0, max_eid: 0, instant: i64::MIN, keep_history, write, most_datoms: None }
+    pub fn new(keep_history: bool, write: bool, refs: bool) -> Base {
+        let rows = if refs { own_rows().to_vec() } else { Vec::new() };
+        let (max_eid, instant) = if refs { (LAST_OWN, 0) } else { (0, i64::MIN) };
+        let (schema, used, basis) = (Schema::new(), BTreeSet::new(), treering::TX0);
+        let base = Base { rows, used, schema, basis, max_eid, instant, keep_history, write, refs, most_datoms: None };
+        let schema = schema_of(&base.facts(), &base.used, write).expect("it is the engine's");
+        Base { schema, ..base }
     }
 
     pub fn facts(&self) -> Facts {

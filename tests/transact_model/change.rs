@@ -46,7 +46,11 @@ pub fn derive(base: &Base, expanded: &Expanded, facts: &Facts) -> Result<Schema,
             check_ident(*ident)?;
         }
     }
-    for (name, made) in after.iter().filter(|(name, _)| !base.schema.contains_key(name)) {
+    let is_new = |(name, made): &(&Keyword, &Attribute)| match base.schema.get(name) {
+        None => true,
+        Some(old) => base.refs && old.entity != made.entity,
+    };
+    for (name, made) in after.iter().filter(is_new) {
         let renames = base.schema.values().any(|old| old.entity != 0 && old.entity == made.entity);
         if !renames && !has_length(made) {
             return Err(SCHEMA);
@@ -101,8 +105,8 @@ pub fn check_change(
         if new_name != name && after.values().any(of_it) {
             return Err(SCHEMA);
         }
-        let reshaped = new_name != name || old.value_type != new.value_type || old.tuple != new.tuple;
-        if reshaped && (is_used(*name) || is_used(*new_name)) {
+        let reshaped = (new_name != name && !base.refs) || old.value_type != new.value_type || old.tuple != new.tuple;
+        if reshaped && (is_used(*name) || (!base.refs && is_used(*new_name))) {
             return Err(SCHEMA);
         }
         if (!old.many && new.many && new.unique.is_some() && old.entity != 0)
@@ -111,7 +115,7 @@ pub fn check_change(
         {
             return Err(SCHEMA);
         }
-        let held: Vec<_> = facts.iter().filter(|f| f.1 == *new_name).collect();
+        let held: Vec<_> = facts.iter().filter(|f| f.1 == if base.refs { *name } else { *new_name }).collect();
         if old.many && !new.many && held.windows(2).any(|pair| pair[0].0 == pair[1].0) {
             return Err(SCHEMA);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use treering::edn::{Form, FormKind, Keyword, Symbol};
+use treering::edn::{Form, FormKind, Keyword};
 use treering::{TX0, TempId, Value};
 
 use super::base::{Attribute, Base, Refused, SCHEMA, Schema, as_ref, kw};
@@ -66,9 +66,6 @@ pub struct Expanded {
     pub used: BTreeSet<Keyword>,
 }
 
-/// Attributes whose values name functions: a keyword means the symbol of the same name.
-const NAMING: [&str; 3] = ["db/fn", "db.attr/preds", "db.entity/preds"];
-
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
     /// `:db/add` and maps.
@@ -94,7 +91,14 @@ fn is_transaction(id: u64) -> bool {
 
 pub fn expand(base: &Base, t: u64, meta: &[(Form, Form)], ops: &[Op<'_>]) -> Result<Expanded, Refused> {
     let (schema, idents) = declare(base, ops)?;
-    let out = Expanded { facts: Vec::new(), ensures: Vec::new(), names: Vec::new(), max_named: 0, schema, used: base.used.clone() };
+    let out = Expanded {
+        facts: Vec::new(),
+        ensures: Vec::new(),
+        names: Vec::new(),
+        max_named: 0,
+        schema,
+        used: base.used.clone(),
+    };
     let mut expander = Expander { base, t, idents, meta: true, map: true, out };
     expander.entries(Term::Id(t), meta)?;
     expander.meta = false;
@@ -263,10 +267,7 @@ impl Expander<'_> {
             return Err(SCHEMA);
         }
         if !attribute.is_ref() || form.is_nil() {
-            let v = match (values::plain(form)?, NAMING.contains(&a.as_str())) {
-                (Value::Keyword(name), true) => Value::Symbol(Symbol::new(name.as_str())),
-                (v, _) => v,
-            };
+            let v = values::named(a, form)?;
             return values::check(&self.out.schema, attribute, v).map(|v| Some(Val::Is(v)));
         }
         let is_name = matches!(&form.kind, FormKind::Int(_) | FormKind::Str(_) | FormKind::Keyword(_))

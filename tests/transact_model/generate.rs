@@ -3,7 +3,7 @@
 use treering::edn::{Form, Keyword, read};
 use treering::{TX0, Value};
 
-use super::base::{Attribute, Base, Tuple, kw};
+use super::base::{Attribute, Base, LAST_OWN, Tuple, kw, word};
 use super::functions::{FUNCTIONS, Readable};
 use super::run::transact;
 use crate::support::Chance;
@@ -13,6 +13,8 @@ use crate::support::Chance;
 pub struct Sequence {
     pub keep_history: bool,
     pub write: bool,
+    /// Whether users see attributes as entities.
+    pub refs: bool,
     pub index: Option<Keyword>,
     /// What the transaction predicate allows.
     pub most_datoms: Option<usize>,
@@ -22,7 +24,7 @@ pub struct Sequence {
 impl Sequence {
     /// The database before the first transaction.
     pub fn base(&self) -> Base {
-        Base { most_datoms: self.most_datoms, ..Base::new(self.keep_history, self.write) }
+        Base { most_datoms: self.most_datoms, ..Base::new(self.keep_history, self.write, self.refs) }
     }
 }
 
@@ -42,9 +44,10 @@ pub fn sequence(seed: u64, indexes: &[Keyword]) -> Sequence {
     let mut chance = Chance(seed);
     let keep_history = chance.below(4) > 0;
     let write = chance.below(3) > 0;
+    let refs = write && chance.below(3) == 0;
     let index = if chance.below(2) == 0 { None } else { indexes.get(chance.below(indexes.len().max(1))).copied() };
     let most_datoms = (chance.below(12) == 0).then(|| 4 + chance.below(40));
-    let mut sequence = Sequence { keep_history, write, index, most_datoms, transactions: Vec::new() };
+    let mut sequence = Sequence { keep_history, write, refs, index, most_datoms, transactions: Vec::new() };
     let mut base = sequence.base();
     for n in 0..2 + chance.below(5) {
         let mut generator = Generator { chance: Chance(chance.next()), base: &base };
@@ -97,13 +100,13 @@ impl Generator<'_> {
             Some(name) if !g.is(8) => g.definition(name),
             Some(_) => "nil".to_owned(),
             None if g.is(3) => g.naming(),
-            None => format!("{{:db/id {} :db/ident {}}}", 30 + g.chance.below(3), g.ident()),
+            None => format!("{{:db/id {} :db/ident {}}}", g.fixed(), g.ident()),
         })
     }
 
     /// An entity that is a function or a spec, by one of the idents.
     fn naming(&mut self) -> String {
-        let (id, ident) = (30 + self.chance.below(3), self.ident());
+        let (id, ident) = (self.fixed(), self.ident());
         let name = self.pick(&FUNCTIONS);
         let more = match self.chance.below(9) {
             0..=2 => format!(":db/fn {name}"),
@@ -113,7 +116,11 @@ impl Generator<'_> {
             7 => ":db.entity/preds [e/few? :e/clear?]".to_owned(),
             _ => ":db.entity/preds e/unheard-of?".to_owned(),
         };
-        if self.is(2) { format!("{{:db/id {id} :db/ident {ident} {more}}}") } else { format!("{{:db/ident {ident} {more}}}") }
+        if self.is(2) {
+            format!("{{:db/id {id} :db/ident {ident} {more}}}")
+        } else {
+            format!("{{:db/ident {ident} {more}}}")
+        }
     }
 
     /// A call of a function.
@@ -135,8 +142,7 @@ impl Generator<'_> {
             3 => format!("[:db.fn/call :{name} {args}]"),
             _ => {
                 let installed = self.base.facts().into_iter().filter(|f| f.1 == kw("db/fn"));
-                let idents: Vec<Value> =
-                    installed.flat_map(|(e, ..)| self.base.values(e, kw("db/ident"))).collect();
+                let idents: Vec<Value> = installed.flat_map(|(e, ..)| self.base.values(e, kw("db/ident"))).collect();
                 match idents.get(self.chance.below(idents.len().max(1))).and_then(written) {
                     Some(ident) => format!("[{ident} {args}]"),
                     None => format!("[{} {args}]", self.ident()),
@@ -154,7 +160,12 @@ impl Generator<'_> {
         let mut parts = vec![format!(":db/ident :{name}")];
         let untyped = !self.base.write && self.is(4);
         if !untyped && !self.is(60) {
-            parts.push(format!(":db/valueType :db.type/{value_type}"));
+            let id = (1..=LAST_OWN).find(|id| word(*id) == Some(kw(&format!("db.type/{value_type}"))));
+            let by_id = if self.base.refs { self.is(4) } else { self.is(200) };
+            parts.push(match id.filter(|_| by_id) {
+                Some(id) => format!(":db/valueType {id}"),
+                None => format!(":db/valueType :db.type/{value_type}"),
+            });
         }
         let composite = value_type == "tuple" && self.is(2);
         let many = !composite && self.is(3);
@@ -305,7 +316,8 @@ impl Generator<'_> {
         let uniques: Vec<Keyword> =
             self.base.schema.iter().filter(|(_, a)| a.unique.is_some()).map(|(name, _)| *name).collect();
         let a = *uniques.get(self.chance.below(uniques.len().max(1)))?;
-        let held: Vec<Value> = self.base.facts().into_iter().filter(|f| f.1 == a).map(|f| f.2).collect();
+        let held = self.base.facts().into_iter().filter(|f| f.1 == a);
+        let held: Vec<Value> = held.filter(|f| self.is_meant(f.0)).map(|f| f.2).collect();
         if held.is_empty() || self.is(6) {
             return Some(format!(
                 "[{a} {}]",
@@ -324,15 +336,26 @@ impl Generator<'_> {
         Some(format!("[{a} {}]", written(v)?))
     }
 
+    /// An id that most sequences come to use.
+    fn fixed(&mut self) -> u64 {
+        (if self.base.refs { 90 } else { 30 }) + self.chance.below(3) as u64
+    }
+
+    /// Whether an entity is to be spoken of: those of the engine seldom are.
+    fn is_meant(&mut self, e: u64) -> bool {
+        !self.base.refs || e > LAST_OWN || self.is(200)
+    }
+
     fn held_id(&mut self) -> Option<u64> {
         let ids: Vec<u64> = self.base.facts().iter().map(|f| f.0).filter(|e| *e < TX0).collect();
+        let ids: Vec<u64> = ids.into_iter().filter(|e| self.is_meant(*e)).collect();
         ids.get(self.chance.below(ids.len().max(1))).copied()
     }
 
     /// An entity without tempids.
     fn held_entity(&mut self) -> String {
         match self.chance.below(24) {
-            0..=2 => (30 + self.chance.below(3)).to_string(),
+            0..=2 => self.fixed().to_string(),
             3 | 4 => self.ident().to_owned(),
             5..=7 => self.lookup().unwrap_or("31".to_owned()),
             8 => self.entity(),
@@ -344,7 +367,7 @@ impl Generator<'_> {
     fn entity(&mut self) -> String {
         match self.chance.below(60) {
             0..=11 => self.held_id().unwrap_or(31).to_string(),
-            12..=19 => (30 + self.chance.below(3)).to_string(),
+            12..=19 => self.fixed().to_string(),
             20..=41 => self.tempid().to_owned(),
             42..=45 => self.ident().to_owned(),
             46..=53 => self.lookup().unwrap_or("32".to_owned()),
@@ -362,6 +385,9 @@ impl Generator<'_> {
                     "[:nothing 1]",
                     "nil",
                     "40",
+                    "24",
+                    ":db.type/long",
+                    ":db/doc",
                     "[:db/doc 1]",
                 ])
                 .to_owned(),
@@ -437,7 +463,7 @@ impl Generator<'_> {
 
     /// A value that the entity has, if it can be told.
     fn held(&mut self) -> Option<(u64, Keyword, String)> {
-        let facts: Vec<_> = self.base.facts().into_iter().collect();
+        let facts: Vec<_> = self.base.facts().into_iter().filter(|f| self.is_meant(f.0)).collect();
         let (e, a, v) = facts.get(self.chance.below(facts.len().max(1)))?;
         Some((*e, *a, written(v)?))
     }
@@ -463,8 +489,10 @@ impl Generator<'_> {
 
     /// Mostly of what is there or was.
     fn purge(&mut self) -> String {
-        let rows = &self.base.rows;
-        let row = rows.get(self.chance.below(rows.len().max(1))).filter(|row| row.e < TX0 || row.a != kw("db/txInstant"));
+        let base = self.base;
+        let rows: Vec<_> = base.rows.iter().filter(|row| self.is_meant(row.e)).collect();
+        let row =
+            rows.get(self.chance.below(rows.len().max(1))).filter(|row| row.e < TX0 || row.a != kw("db/txInstant"));
         let (e, a, v) = match row.and_then(|row| Some((row.e, row.a, written(&row.v)?))) {
             Some((e, a, v)) if !self.is(3) => (e.to_string(), a.as_str().to_owned(), v),
             _ => {

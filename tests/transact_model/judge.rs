@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use treering::edn::{Form, FormKind, Keyword};
 use treering::{
-    Components, Config, Connection, Datom, Db, EntityId, Error, ErrorKind, Order, Registry, SchemaFlexibility, TX0, TxReport, Value,
-    connect_in, create_database_in, delete_database_in, with,
+    Components, Config, Connection, Datom, Db, EntityId, Error, ErrorKind, Order, Registry, SchemaFlexibility, TX0,
+    TxReport, Value, connect_in, create_database_in, delete_database_in, with,
 };
 
 use super::base::{Base, Refused, kw};
@@ -205,6 +205,7 @@ pub fn judge(registry: &Registry, sequence: &Sequence, seen: &mut Seen) -> Resul
     let flexibility = if sequence.write { SchemaFlexibility::Write } else { SchemaFlexibility::Read };
     let mut config =
         Config::memory("transact-model").keep_history(sequence.keep_history).schema_flexibility(flexibility);
+    config = config.attribute_refs(sequence.refs);
     if let Some(index) = sequence.index {
         config = config.index(index.as_str());
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use treering::edn::{Form, FormKind, Keyword};
 use treering::{TX0, Value};
 
-use super::base::{Attribute, Base, Refused, Row, as_ref, kw, schema_of};
+use super::base::{Attribute, Base, LAST_OWN, Refused, Row, as_ref, kw, schema_of};
 use super::read::Op;
 use super::values;
 
@@ -67,15 +67,18 @@ impl Purging<'_> {
         let e = self.entity(&arguments[0])?;
         let Some(a) = arguments.get(1).and_then(Form::as_keyword) else { return self.entities(vec![e]) };
         let attribute = self.base.schema.get(&a).ok_or("attribute/unknown")?;
-        let v = arguments.get(2).map(|v| self.value(attribute, v)).transpose()?;
+        let v = arguments.get(2).map(|v| self.value(a, attribute, v)).transpose()?;
         let is_meant = |row: &&Row| row.e == e && row.a == a && v.as_ref().is_none_or(|v| row.v == *v);
         let rows: Vec<Row> = self.base.rows.iter().filter(is_meant).cloned().collect();
         let parts = if name == "purgeAttribute" { self.components(&rows) } else { Vec::new() };
-        self.add(rows)?;
+        self.add(e, rows)?;
         self.entities(parts)
     }
 
-    fn add(&mut self, rows: Vec<Row>) -> Result<(), Refused> {
+    fn add(&mut self, e: u64, rows: Vec<Row>) -> Result<(), Refused> {
+        if self.base.refs && e <= LAST_OWN {
+            return Err("transact/system-entity");
+        }
         if rows.iter().any(|row| row.a == kw("db/txInstant")) {
             return Err("transact/tx-instant");
         }
@@ -96,7 +99,7 @@ impl Purging<'_> {
             }
             let rows: Vec<Row> = self.base.rows.iter().filter(|row| row.e == e).cloned().collect();
             pending.extend(self.components(&rows));
-            self.add(rows)?;
+            self.add(e, rows)?;
             let refers = |row: &&Row| row.v == as_ref(e) && self.base.schema.get(&row.a).is_some_and(Attribute::is_ref);
             self.rows.extend(self.base.rows.iter().filter(refers).cloned());
         }
@@ -124,7 +127,7 @@ impl Purging<'_> {
             FormKind::Int(n @ 1..) => {
                 let id = *n as u64;
                 let was_given_out = if (TX0..1 << 40).contains(&id) {
-                    id > TX0 && id <= self.base.basis
+                    (id > TX0 || self.base.refs) && id <= self.base.basis
                 } else {
                     id <= self.base.max_eid
                 };
@@ -138,7 +141,7 @@ impl Purging<'_> {
                 if attribute.unique.is_none() {
                     return Err("lookup-ref/unique");
                 }
-                (a, self.value(attribute, v)?)
+                (a, self.value(a, attribute, v)?)
             }
             // Tempids name nothing that is there.
             _ => return Err(PURGE),
@@ -154,7 +157,7 @@ impl Purging<'_> {
         }
     }
 
-    fn value(&self, attribute: &Attribute, form: &Form) -> Result<Value, Refused> {
+    fn value(&self, a: Keyword, attribute: &Attribute, form: &Form) -> Result<Value, Refused> {
         if attribute.is_ref() {
             return self.entity(form).map(as_ref);
         }
@@ -162,7 +165,7 @@ impl Purging<'_> {
         if is_map(form) || form.items().is_some_and(|items| items.iter().any(is_map)) {
             return Err(PURGE);
         }
-        let v = if form.is_nil() { Value::Nil } else { values::plain(form)? };
+        let v = if form.is_nil() { Value::Nil } else { values::named(a, form)? };
         if let (Some(members), Value::Tuple(given)) = (attribute.members(), &v)
             && members.len() != given.len()
         {

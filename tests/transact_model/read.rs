@@ -115,7 +115,11 @@ pub fn read(form: &Form) -> Result<Option<Op<'_>>, Refused> {
 /// Puts each item, or all that comes of it where it calls a function, into `out`, and adds to `:tx-meta` what functions
 /// say of the transaction. They see the database before.
 pub fn call(base: &Base, form: &Form, depth: usize, out: &mut Vec<Form>, meta: &mut Vec<(Form, Form)>) -> Outcome {
-    let (name, arguments) = match read(form)? {
+    let op = read(form)?;
+    if depth == 64 && matches!(op, Some(Op::Function(..) | Op::Installed(..))) {
+        return Err("transact/depth");
+    }
+    let (name, arguments) = match op {
         Some(Op::Function(name, arguments)) => (name, arguments),
         Some(Op::Installed(ident, arguments)) => {
             let entity = base.owner(kw("db/ident"), &Value::Keyword(ident)).ok_or("transact/syntax")?;
@@ -129,9 +133,6 @@ pub fn call(base: &Base, form: &Form, depth: usize, out: &mut Vec<Form>, meta: &
             return Ok(());
         }
     };
-    if depth == 64 {
-        return Err("transact/depth");
-    }
     let arguments: Vec<Value> = arguments.iter().map(|form| Value::from_form(form).expect("a value")).collect();
     let made = functions::call(base, name.as_str(), &arguments).ok_or("transact/fn-unresolved")?;
     // What is no tx-data is the function's fault.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use treering::edn::{Form, Keyword};
 use treering::{TX0, TempId, Value};
 
-use super::base::{Attribute, Base, Facts, Refused, Row, Schema, as_ref, is_built_in, kw};
+use super::base::{Attribute, Base, Facts, LAST_OWN, Refused, Row, Schema, as_ref, is_built_in, kw};
 use super::change::{check_change, derive};
-use super::functions::{self, Readable};
 use super::expand::{Expanded, Name, Term, Val, What, expand};
+use super::functions::{self, Readable};
 use super::purge::{Purged, purge};
 use super::read::{call, parts, read};
 use super::values;
@@ -58,36 +58,45 @@ pub fn transact(base: &Base, data: &Form) -> Result<Report, Refused> {
     live.apply(base.keep_history, &expanded, &ids, t)?;
     follow(&expanded.schema, &base.facts(), &broken, &mut live);
     told(&expanded, &base.facts(), &live, &ids)?;
-    let mut facts = std::mem::take(&mut live.facts);
+    let facts = std::mem::take(&mut live.facts);
     let too_long = |f: &&(u64, Keyword, Value)| expanded.schema.get(&f.1).is_some_and(|a| values::is_too_long(a, &f.2));
     if facts.difference(&base.facts()).any(|f| too_long(&f)) {
         return Err("transact/max-length");
     }
     check_tuples(&expanded.schema, facts.difference(&base.facts()))?;
     unique(&expanded, &ids, &facts)?;
-    let schema = derive(base, &expanded, &facts)?;
-    let followed = facts.clone();
-    fill(base, &schema, &mut facts)?;
-    check_tuples(&schema, facts.difference(&followed))?;
-
     let before = base.facts();
     let began: Vec<_> = facts.difference(&before).cloned().collect();
     let ended: BTreeSet<_> = before.difference(&facts).cloned().collect();
-    // What fills a tuple that is defined over members in use comes last.
-    let place = |fact: &(u64, Keyword, Value)| live.places.get(fact).copied().unwrap_or(usize::MAX);
-    let datoms = ended.iter().map(|f| ((f.0, f.1, f.2.clone(), false), place(f)));
-    let datoms = datoms.chain(began.iter().map(|f| ((f.0, f.1, f.2.clone(), true), place(f)))).collect();
-
+    if base.refs && began.iter().chain(&ended).any(|f| f.0 <= LAST_OWN) {
+        return Err("transact/system-entity");
+    }
+    let schema = derive(base, &expanded, &facts)?;
+    let names = renames(base, &schema);
+    let name = |a: Keyword| names.get(&a).copied().unwrap_or(a);
     let mut after = base.clone();
     for row in after.rows.iter_mut().filter(|row| row.until.is_none()) {
         if ended.contains(&(row.e, row.a, row.v.clone())) {
             row.until = Some(t);
         }
     }
-    let forgets = |a: Keyword| !base.keep_history || schema.get(&a).is_some_and(|a| a.no_history);
+    let forgets = |a: Keyword| !base.keep_history || schema.get(&name(a)).is_some_and(|a| a.no_history);
     after.rows.retain(|row| row.until != Some(t) || !forgets(row.a));
-    after.rows.extend(began.into_iter().map(|(e, a, v)| Row { e, a, v, tx: t, until: None }));
+    let begun = |(e, a, v)| Row { e, a, v, tx: t, until: None };
+    after.rows.extend(began.iter().cloned().map(begun));
     check_change(original, &undefined, &schema, &facts, &after.rows)?;
+    after.rows.iter_mut().for_each(|row| row.a = name(row.a));
+    let followed: Facts = facts.into_iter().map(|(e, a, v)| (e, name(a), v)).collect();
+    let mut facts = followed.clone();
+    fill(base, &schema, &mut facts)?;
+    check_tuples(&schema, facts.difference(&followed))?;
+    // What fills a tuple that is defined over members in use comes last.
+    let filled: Vec<_> = facts.difference(&followed).cloned().collect();
+    let place = |fact: &(u64, Keyword, Value)| live.places.get(fact).copied().unwrap_or(usize::MAX);
+    let datoms = ended.iter().map(|f| ((f.0, f.1, f.2.clone(), false), place(f)));
+    let datoms = datoms.chain(began.iter().map(|f| ((f.0, name(f.1), f.2.clone(), true), place(f))));
+    let datoms = datoms.chain(filled.iter().map(|f| ((f.0, f.1, f.2.clone(), true), usize::MAX))).collect();
+    after.rows.extend(filled.into_iter().map(begun));
     let nobody_defines = |name: &Keyword, of: &Attribute| of.entity == 0 && !is_built_in(*name);
     after.used = schema.iter().filter(|(name, of)| nobody_defines(name, of)).map(|(name, _)| *name).collect();
     (after.schema, after.basis, after.max_eid) = (schema, t, max_eid);
@@ -104,6 +113,14 @@ pub fn transact(base: &Base, data: &Form) -> Result<Report, Refused> {
     Ok(Report { after, datoms, tempids, purged, instant })
 }
 
+/// The attributes that get another name. Facts keep their attribute where attributes are entities; elsewhere there are
+/// none.
+fn renames(base: &Base, after: &Schema) -> BTreeMap<Keyword, Keyword> {
+    let is_same = |old: &Attribute, new: &Attribute| base.refs && old.entity != 0 && old.entity == new.entity;
+    let new_name = |old: &Attribute| after.iter().find(|(_, new)| is_same(old, new)).map(|(name, _)| *name);
+    base.schema.iter().filter_map(|(name, old)| Some((*name, new_name(old)?))).collect()
+}
+
 /// Every value that is asserted passes the predicates of its attribute. For those here all entities are the same.
 fn check_values(expanded: &Expanded) -> Result<(), Refused> {
     expanded.facts.iter().try_for_each(|fact| match &fact.what {
@@ -114,7 +131,10 @@ fn check_values(expanded: &Expanded) -> Result<(), Refused> {
 }
 
 /// The composite tuples that begin pass the predicates of theirs.
-fn check_tuples<'a>(schema: &Schema, mut began: impl Iterator<Item = &'a (u64, Keyword, Value)>) -> Result<(), Refused> {
+fn check_tuples<'a>(
+    schema: &Schema,
+    mut began: impl Iterator<Item = &'a (u64, Keyword, Value)>,
+) -> Result<(), Refused> {
     began.try_for_each(|(_, a, v)| match schema.get(a).filter(|of| of.members().is_some()) {
         Some(of) => functions::check(&of.preds, v),
         None => Ok(()),
@@ -403,7 +423,8 @@ fn follow(schema: &Schema, before: &Facts, broken: &[(u64, Keyword)], live: &mut
     for (name, attribute) in schema {
         let Some(members) = attribute.members() else { continue };
         let of_member = changed.iter().filter(|(_, a)| members.contains(a));
-        let entities: BTreeSet<u64> = of_member.chain(broken.iter().filter(|(_, a)| a == name)).map(|(e, _)| *e).collect();
+        let entities: BTreeSet<u64> =
+            of_member.chain(broken.iter().filter(|(_, a)| a == name)).map(|(e, _)| *e).collect();
         for e in entities {
             let values: Vec<Value> =
                 members.iter().map(|a| live.of(e, *a).first().cloned().unwrap_or(Value::Nil)).collect();

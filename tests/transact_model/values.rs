@@ -1,6 +1,6 @@
 //! What a form is as a value, and what an attribute keeps of a value.
 
-use treering::edn::{Form, FormKind};
+use treering::edn::{Form, FormKind, Keyword, Symbol};
 use treering::{Value, edn};
 
 use super::base::{Attribute, Refused, SCHEMA, Schema, Tuple};
@@ -32,6 +32,16 @@ pub fn plain(form: &Form) -> Result<Value, Refused> {
             Value::Tuple(items.iter().map(member).collect::<Result<_, _>>()?)
         }
         _ => return Err(SCHEMA),
+    })
+}
+
+/// The value that a form is for an attribute: where it names a function, a keyword means the symbol of the same name.
+pub fn named(a: Keyword, form: &Form) -> Result<Value, Refused> {
+    Ok(match plain(form)? {
+        Value::Keyword(name) if ["db/fn", "db.attr/preds", "db.entity/preds"].contains(&a.as_str()) => {
+            Value::Symbol(Symbol::new(name.as_str()))
+        }
+        v => v,
     })
 }
 
