@@ -235,7 +235,7 @@ fn corrupt(key: &str, what: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{Head, Purges};
+    use super::{FORMAT, HEAD_KIND, Head, Purges, encode, head_key};
     use crate::edn::Keyword;
     use crate::log::LogPosition;
 
@@ -249,6 +249,13 @@ mod tests {
         assert_eq!(both.clone().and(Purges::OfAny), Purges::OfAny);
         assert_eq!(both.and(Purges::of(10..20_000).unwrap()), Purges::OfAny);
         assert!(Purges::OfAny.concern(1));
+    }
+
+    #[test]
+    fn a_later_format_is_refused() {
+        let branch = Keyword::new("db");
+        let bytes = encode(&Head::new(9), FORMAT + 1, HEAD_KIND, &head_key(branch)).unwrap();
+        assert_eq!(Head::decode(&bytes, branch).unwrap_err().code(), "db-was-written-with-newer-treering-version");
     }
 
     /// A head is compared with its bytes, so those of an earlier format are made again as they were.

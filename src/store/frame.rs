@@ -259,7 +259,9 @@ mod tests {
             bytes[at] = id;
             let sum = checksum(&bytes[..CHECKED], b"x", "k", 0);
             bytes[CHECKED..HEADER].copy_from_slice(&sum.to_le_bytes());
-            Frame::decode(&bytes, "k", 0).expect_err("an unknown id").message().to_owned()
+            let error = Frame::decode(&bytes, "k", 0).expect_err("an unknown id");
+            assert_eq!(error.code(), "store/unsupported");
+            error.message().to_owned()
         };
         assert!(reseal(5, 2).contains("compressor 2"));
         assert!(reseal(6, 1).contains("encryptor 1"));
