@@ -1,6 +1,7 @@
 //! Recorded queries of DataScript, answered by any evaluator.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use treering::Value;
@@ -30,22 +31,36 @@ fn get<'a>(form: &'a Form, key: &str) -> Option<&'a Form> {
     form.get(Keyword::new(key))
 }
 
-/// All `:q` records of the folder, but for those in gzipped files.
+/// The recordings by name, those of large databases as `large/name`. There is one record to a line; files without queries
+/// hold notations that EDN has not.
+pub fn texts(folder: &Path) -> Vec<(String, String)> {
+    let files = |folder: &Path, end: &str| {
+        let files = std::fs::read_dir(folder).expect("the folder is there").flatten().map(|f| f.path());
+        let name = |f: &PathBuf| Some(f.file_name()?.to_str()?.strip_suffix(end)?.replace("datascript.test.", ""));
+        let mut files: Vec<(String, PathBuf)> = files.filter_map(|f| Some((name(&f)?, f))).collect();
+        files.retain(|(name, _)| name != "index" && name != "dropped");
+        files.sort();
+        files
+    };
+    let plain = files(folder, ".edn").into_iter();
+    let mut texts: Vec<_> =
+        plain.map(|(name, f)| (name, std::fs::read_to_string(f).expect("a readable file"))).collect();
+    let large = folder.join("large");
+    for (name, file) in if large.is_dir() { files(&large, ".edn.gz") } else { Vec::new() } {
+        let mut text = String::new();
+        let file = std::fs::File::open(file).expect("a readable file");
+        flate2::read::GzDecoder::new(file).read_to_string(&mut text).expect("a gzipped text");
+        texts.push((format!("large/{name}"), text));
+    }
+    texts
+}
+
+/// All `:q` records of the folder.
 pub fn records(folder: &Path) -> Vec<Record> {
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(folder).expect("the folder is there").flatten().map(|f| f.path()).collect();
-    files.retain(|f| f.extension().is_some_and(|e| e == "edn"));
-    files.sort();
     let mut out = Vec::new();
-    for file in files {
-        let name = file.file_stem().unwrap_or_default().to_string_lossy().replace("datascript.test.", "");
-        if name == "index" || name == "dropped" {
-            continue;
-        }
-        // One record to a line; files without queries hold notations that EDN has not.
-        let text = std::fs::read_to_string(&file).expect("a readable file");
+    for (name, text) in texts(folder) {
         for (i, line) in text.lines().enumerate().filter(|(_, line)| line.contains(", :op :q, ")) {
-            let form = edn::read(line.trim_start_matches('[')).unwrap_or_else(|e| panic!("{}: {e:?}", file.display()));
+            let form = edn::read(line.trim_start_matches('[')).unwrap_or_else(|e| panic!("{name}: {e:?}"));
             out.push(record(format!("{name}:{}", i + 1), &form));
         }
     }
@@ -121,6 +136,14 @@ pub fn same(a: &Value, b: &Value) -> bool {
 }
 
 pub fn same_bag(a: &[Value], b: &[Value]) -> bool {
+    let sorted = |values: &[Value]| {
+        let mut values = values.to_vec();
+        values.sort();
+        values
+    };
+    if sorted(a) == sorted(b) {
+        return true;
+    }
     let mut left: Vec<&Value> = b.iter().collect();
     a.len() == b.len() && a.iter().all(|x| left.iter().position(|y| same(x, y)).map(|i| left.remove(i)).is_some())
 }

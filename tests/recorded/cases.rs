@@ -4,6 +4,8 @@ use std::path::Path;
 
 use treering::edn::{self, Form, FormKind, Keyword};
 
+use crate::oracle::replay::texts;
+
 /// One recorded call.
 pub struct Case {
     /// The namespace, the line, and the call in short.
@@ -31,9 +33,10 @@ fn translated(line: &str) -> String {
 
 /// Maps that stand as values in the records.
 const MAPS: [(&str, &str); 6] = [
-    ("{:map 1}", "\"map 1\""),
-    ("{:map 2}", "\"map 2\""),
-    ("{:map 3}", "\"map 3\""),
+    // In the order that they have there.
+    ("{:map 3}", "\"a map\""),
+    ("{:map 2}", "\"map\""),
+    ("{:map 1}", "\"the map\""),
     ("{:another :map}", "\"another map\""),
     ("{:some-key :some-value}", "\"some-key some-value\""),
     // What names no entity.
@@ -44,22 +47,9 @@ pub fn get<'a>(form: &'a Form, key: &str) -> Option<&'a Form> {
     form.get(Keyword::new(key))
 }
 
-/// The number of records of all operations.
-pub fn count(folder: &Path) -> usize {
-    texts(folder).iter().map(|(_, text)| text.lines().filter(|line| line.contains(", :op :")).count()).sum()
-}
-
-/// The texts of the files, by name.
-fn texts(folder: &Path) -> Vec<(String, String)> {
-    let mut files: Vec<_> =
-        std::fs::read_dir(folder).expect("the folder is there").flatten().map(|f| f.path()).collect();
-    files.retain(|f| f.extension().is_some_and(|e| e == "edn"));
-    files.sort();
-    let read = |file: &std::path::PathBuf| {
-        let name = file.file_stem().unwrap_or_default().to_string_lossy().replace("datascript.test.", "");
-        (name, std::fs::read_to_string(file).expect("a readable file"))
-    };
-    files.iter().map(read).filter(|(name, _)| name != "index" && name != "dropped").collect()
+/// The names of all records of some operations.
+pub fn names(folder: &Path, ops: &[&str]) -> Vec<String> {
+    read(folder, ops).into_iter().map(|case| case.name).collect()
 }
 
 /// All records of some operations, by file and line.

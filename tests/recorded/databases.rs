@@ -1,5 +1,7 @@
 //! Recorded databases: the schema, which no datom tells, and the datoms, which are loaded.
 
+use std::collections::BTreeSet;
+
 use treering::edn::{Form, Keyword};
 use treering::{
     AttrId, Attribute, Cardinality, Datom, Db, EntityId, FIRST_USER_ATTRIBUTE, LoadOptions, RawAttribute, RawDatom,
@@ -76,22 +78,66 @@ fn attributes(schema: Option<&Form>) -> Vec<Attribute> {
     attributes
 }
 
+/// For each composite tuple that is of a later transaction than its members: its entity, a member that it lacks, and the
+/// transactions in which that member went and in which the last of the others came.
+fn members_taken_away(attributes: &[Attribute], facts: &[Fact]) -> BTreeSet<(u64, String, u64, u64)> {
+    let mut gone = BTreeSet::new();
+    for attribute in attributes {
+        let Some(TupleShape::Composite(members)) = &attribute.tuple else { continue };
+        for (e, _, v, tx, _) in facts.iter().filter(|(_, a, ..)| a == attribute.ident.as_str()) {
+            let Value::Tuple(values) = v else { continue };
+            let of_member = |a: &Keyword| facts.iter().find(|(f, b, ..)| f == e && b == a.as_str()).map(|f| f.3);
+            let last = members.iter().filter_map(of_member).max();
+            let lacks = members.iter().zip(values.iter()).find(|(_, v)| **v == Value::Nil);
+            if let (Some(last), Some((a, _))) = (last.filter(|last| last < tx), lacks) {
+                gone.insert((*e, a.as_str().to_owned(), *tx, last));
+            }
+        }
+    }
+    gone
+}
+
 /// The database that a record describes.
 pub fn database(form: &Form) -> Result<Recorded> {
+    database_for(form, &Form::nil())
+}
+
+/// The database that a record describes, for tx-data that may speak of the transaction before the first.
+pub fn database_for(form: &Form, data: &Form) -> Result<Recorded> {
     let recorded = facts(get(form, "datoms"));
     let filtered = get(form, "filtered").is_some();
     let number = |key: &str| get(form, key).and_then(Form::as_int).map_or(0, |n| n as u64);
-    let made = load(get(form, "schema"), recorded, number("max-eid"), number("max-tx"))?;
+    let is_spoken_of = |op: &Form| op.items().is_some_and(|op| op.get(1).and_then(Form::as_int) == Some(TX0 as i64));
+    let shifted = data.items().unwrap_or(&[]).iter().any(is_spoken_of);
+    let made = load_shifted(get(form, "schema"), recorded, number("max-eid"), number("max-tx"), shifted)?;
     let db = if filtered { made.db.filter(|_, _| true) } else { made.db };
     Ok(Recorded { db, ..made })
 }
 
-/// Loads datoms into a database with a schema. An id that was given out and a transaction that left nothing are told by
-/// datoms of their own.
+/// Loads datoms into a database with a schema.
 pub fn load(schema: Option<&Form>, facts: Vec<Fact>, max_eid: u64, max_tx: u64) -> Result<Recorded> {
-    let shift = u64::from(facts.iter().any(|(.., tx, _)| *tx == TX0));
+    load_shifted(schema, facts, max_eid, max_tx, false)
+}
+
+/// What was there before a state, which only the state tells of: an id that was given out, a transaction that left
+/// nothing, and the member of a composite tuple that is of a later transaction than the members that it still has.
+fn load_shifted(
+    schema: Option<&Form>,
+    mut facts: Vec<Fact>,
+    max_eid: u64,
+    max_tx: u64,
+    shifted: bool,
+) -> Result<Recorded> {
+    let shift = u64::from(shifted || facts.iter().any(|(e, _, _, tx, _)| *tx == TX0 || *e == TX0));
     let db = db_testing::empty_db(false, SchemaFlexibility::Read);
-    let db = db_testing::with_attributes(&db, attributes(schema));
+    let attributes = attributes(schema);
+    for (e, a, tx, last) in members_taken_away(&attributes, &facts) {
+        let was = Value::from("was there");
+        facts.push((e, a.clone(), was.clone(), last, true));
+        facts.push((e, a, was, tx, false));
+    }
+    let db = db_testing::with_attributes(&db, attributes);
+    let has_first = facts.iter().any(|(.., tx, _)| *tx == TX0);
     let mut datoms: Vec<RawDatom> = facts
         .into_iter()
         .map(|(e, a, v, tx, added)| {
@@ -100,9 +146,13 @@ pub fn load(schema: Option<&Form>, facts: Vec<Fact>, max_eid: u64, max_tx: u64) 
             RawDatom { e: EntityId(e), a, v, tx: EntityId(tx + shift), added }
         })
         .collect();
+    let word = |name: &str| RawAttribute::Ident(Keyword::new(name));
+    if shift == 1 && !has_first && max_tx > TX0 {
+        let (e, v) = (EntityId(TX0 + 1), Value::Instant(0));
+        datoms.push(RawDatom { e, a: word("db/txInstant"), v, tx: e, added: true });
+    }
     let last = EntityId(max_tx + shift);
     if last.0 > TX0 {
-        let word = |name: &str| RawAttribute::Ident(Keyword::new(name));
         let instant = (last.0 - TX0) as i64;
         datoms.push(RawDatom { e: last, a: word("db/txInstant"), v: Value::Instant(instant), tx: last, added: true });
         if max_eid > 0 {

@@ -2,17 +2,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use treering::edn::Form;
-use treering::{TempId, TxReport, Value, with};
+use treering::edn::{Form, FormKind};
+use treering::{TX0, TempId, TxReport, Value, with};
 
 use crate::cases::{Case, get};
-use crate::databases::{Fact, Recorded, all, database, facts};
+use crate::databases::{Fact, Recorded, all, database_for, facts};
 
 pub fn ask(case: &Case) -> Result<(), String> {
-    let before = database(case.database().ok_or("no database")?).map_err(|error| format!("the database: {error}"))?;
-    let nothing = Form::from(Vec::new());
-    let data = case.get("tx-data").unwrap_or(&nothing);
-    case.judge(with(&before.db, data), |result, report| compare(case, &before, result, report))
+    let data = case.get("tx-data").cloned().unwrap_or_else(|| Form::from(Vec::new()));
+    let before = case.database().ok_or("no database")?;
+    let before = database_for(before, &data).map_err(|error| format!("the database: {error}"))?;
+    case.judge(with(&before.db, translated(&data, before.shift)), |result, report| {
+        compare(case, &before, result, report)
+    })
+}
+
+/// The tx-data in terms of the database before. A set has no order here: it is gone through in the one that it had there.
+fn translated(data: &Form, shift: u64) -> Form {
+    let all = |items: &[Form]| items.iter().map(|form| translated(form, shift)).collect();
+    let pair = |(k, v): &(Form, Form)| (translated(k, shift), translated(v, shift));
+    Form::from(match &data.kind {
+        FormKind::Vector(items) | FormKind::List(items) | FormKind::Set(items) => FormKind::Vector(all(items)),
+        FormKind::Map(pairs) => FormKind::Map(pairs.iter().map(pair).collect()),
+        FormKind::Int(n) if *n == TX0 as i64 => FormKind::Int(n + shift as i64),
+        other => other.clone(),
+    })
 }
 
 fn compare(case: &Case, before: &Recorded, result: &Form, report: &TxReport) -> Result<(), String> {
