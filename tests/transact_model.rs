@@ -16,6 +16,8 @@ mod functions;
 mod generate;
 #[path = "transact_model/judge.rs"]
 mod judge;
+#[path = "transact_model/names.rs"]
+mod names;
 #[path = "transact_model/purge.rs"]
 mod purge;
 #[path = "transact_model/read.rs"]
@@ -23,6 +25,8 @@ mod read;
 #[path = "transact_model/run.rs"]
 mod run;
 mod support;
+#[path = "transact_model/unify.rs"]
+mod unify;
 #[path = "transact_model/values.rs"]
 mod values;
 

@@ -1,6 +1,6 @@
 //! A database as a plain list of rows, and its schema read off them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::OnceLock;
 
 use treering::edn::{Keyword, Symbol};
@@ -95,7 +95,8 @@ const BUILT_IN: [(&str, &str, bool); 18] = [
 ];
 
 pub fn is_built_in(a: Keyword) -> bool {
-    BUILT_IN.iter().any(|(name, ..)| *name == a.as_str())
+    static ALL: OnceLock<HashSet<Keyword>> = OnceLock::new();
+    ALL.get_or_init(|| BUILT_IN.iter().map(|(name, ..)| kw(name)).collect()).contains(&a)
 }
 
 /// With one of these an entity defines an attribute.
@@ -112,7 +113,9 @@ const MAKERS: [&str; 9] = [
 ];
 
 pub fn is_definition(a: Keyword) -> bool {
-    MAKERS.contains(&a.as_str()) || ["db/ident", "db/maxLength", "db.attr/preds"].contains(&a.as_str())
+    static ALL: OnceLock<HashSet<Keyword>> = OnceLock::new();
+    let all = || MAKERS.into_iter().chain(["db/ident", "db/maxLength", "db.attr/preds"]).map(kw).collect();
+    ALL.get_or_init(all).contains(&a)
 }
 
 pub fn makes_attribute(a: Keyword) -> bool {
@@ -123,8 +126,8 @@ pub fn makes_attribute(a: Keyword) -> bool {
 fn name_in<'a>(v: &Value, prefix: &str) -> Result<&'a str, Refused> {
     let word = match v {
         Value::Keyword(k) => Some(*k),
-        Value::Ref(EntityId(id)) => word(*id),
-        Value::Long(id) => word(*id as u64),
+        Value::Ref(EntityId(id)) => words().0.get(id).copied(),
+        Value::Long(id) => words().0.get(&(*id as u64)).copied(),
         _ => None,
     };
     word.and_then(|k| k.as_str().strip_prefix(prefix)).ok_or(SCHEMA)
@@ -147,10 +150,21 @@ fn own_rows() -> &'static [Row] {
     })
 }
 
-/// The name of one of the engine's own entities.
-pub fn word(id: u64) -> Option<Keyword> {
-    let named = own_rows().iter().find(|row| row.e == id && row.a == kw("db/ident"));
-    named.and_then(|row| if let Value::Keyword(k) = row.v { Some(k) } else { None })
+/// The names of the engine's own entities, and the entities by their names.
+fn words() -> &'static (BTreeMap<u64, Keyword>, BTreeMap<Keyword, u64>) {
+    static WORDS: OnceLock<(BTreeMap<u64, Keyword>, BTreeMap<Keyword, u64>)> = OnceLock::new();
+    WORDS.get_or_init(|| {
+        let word = |row: &Row| if let Value::Keyword(k) = row.v { Some((row.e, k)) } else { None };
+        let named: BTreeMap<u64, Keyword> =
+            own_rows().iter().filter(|row| row.a == kw("db/ident")).filter_map(word).collect();
+        let entities = named.iter().map(|(e, k)| (*k, *e)).collect();
+        (named, entities)
+    })
+}
+
+/// The engine's own entity of that name; 0 for none.
+pub fn own_entity(name: &str) -> u64 {
+    words().1.get(&kw(name)).copied().unwrap_or(0)
 }
 
 const TYPES: [&str; 18] = [
@@ -282,7 +296,7 @@ pub fn schema_of(facts: &Facts, used: &BTreeSet<Keyword>, write: bool) -> Result
     for (name, value_type, many) in BUILT_IN {
         let is_word = ["db/valueType", "db/cardinality", "db/unique", "db/tupleType"].contains(&name);
         let value_type = Some(if refs && is_word { "ref" } else { value_type }.to_owned());
-        let entity = (1..=LAST_OWN).find(|id| refs && word(*id) == Some(kw(name))).unwrap_or(0);
+        let entity = if refs { own_entity(name) } else { 0 };
         let unique = (name == "db/ident").then(|| "identity".to_owned());
         let of_time = name == "db/txInstant";
         let made =

@@ -41,7 +41,8 @@ pub fn derive(base: &Base, expanded: &Expanded, facts: &Facts) -> Result<Schema,
         return Err(SCHEMA);
     }
     let after = schema_of(facts, &used, base.write)?;
-    for (_, _, v) in facts.iter().filter(|f| f.1 == kw("db/ident") && !base.facts().contains(*f)) {
+    let (before, ident) = (base.facts(), kw("db/ident"));
+    for (_, _, v) in facts.iter().filter(|f| f.1 == ident && !before.contains(*f)) {
         if let Value::Keyword(ident) = v {
             check_ident(*ident)?;
         }

@@ -29,6 +29,11 @@ struct Purging<'a> {
 }
 
 pub fn purge(base: &Base, ops: &[Op<'_>]) -> Result<Purged, Refused> {
+    let is_purge = |op: &Op<'_>| matches!(op, Op::Call(name, _) if name.starts_with("purge"));
+    if !ops.iter().any(is_purge) {
+        let (rows, broken, undefined) = Default::default();
+        return Ok(Purged { rows, base: base.clone(), broken, undefined });
+    }
     let mut purging = Purging { base, rows: BTreeSet::new(), whole: BTreeSet::new() };
     let mut before = None;
     for op in ops {
@@ -67,6 +72,11 @@ impl Purging<'_> {
         let e = self.entity(&arguments[0])?;
         let Some(a) = arguments.get(1).and_then(Form::as_keyword) else { return self.entities(vec![e]) };
         let attribute = self.base.schema.get(&a).ok_or("attribute/unknown")?;
+        let is_map = |form: &Form| form.pairs().is_some();
+        let has_map = |form: &&Form| is_map(form) || form.items().is_some_and(|items| items.iter().any(is_map));
+        if !attribute.is_ref() && arguments.get(2).as_ref().is_some_and(has_map) {
+            return Err(PURGE);
+        }
         let v = arguments.get(2).map(|v| self.value(a, attribute, v)).transpose()?;
         let is_meant = |row: &&Row| row.e == e && row.a == a && v.as_ref().is_none_or(|v| row.v == *v);
         let rows: Vec<Row> = self.base.rows.iter().filter(is_meant).cloned().collect();
@@ -160,10 +170,6 @@ impl Purging<'_> {
     fn value(&self, a: Keyword, attribute: &Attribute, form: &Form) -> Result<Value, Refused> {
         if attribute.is_ref() {
             return self.entity(form).map(as_ref);
-        }
-        let is_map = |form: &Form| form.pairs().is_some();
-        if is_map(form) || form.items().is_some_and(|items| items.iter().any(is_map)) {
-            return Err(PURGE);
         }
         let v = if form.is_nil() { Value::Nil } else { values::named(a, form)? };
         if let (Some(members), Value::Tuple(given)) = (attribute.members(), &v)
