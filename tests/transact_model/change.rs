@@ -53,6 +53,10 @@ pub fn derive(base: &Base, expanded: &Expanded, facts: &Facts) -> Result<Schema,
     };
     for (name, made) in after.iter().filter(is_new) {
         let renames = base.schema.values().any(|old| old.entity != 0 && old.entity == made.entity);
+        // What the tx-data defines anew is a new attribute.
+        if renames && !base.schema.contains_key(name) && expanded.schema.contains_key(name) {
+            return Err(SCHEMA);
+        }
         if !renames && !has_length(made) {
             return Err(SCHEMA);
         }

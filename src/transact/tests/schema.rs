@@ -209,3 +209,15 @@ fn an_attribute_in_use_does_not_become_a_composite_tuple() {
         "transact/schema",
     );
 }
+
+#[test]
+fn a_name_that_is_defined_anew_is_not_given_to_another_attribute() {
+    let db = after(
+        &empty_db(true, SchemaFlexibility::Write),
+        "[{:db/ident :g :db/valueType :db.type/ref :db/cardinality :db.cardinality/many}]",
+    );
+    let defined = "{:db/ident :a :db/valueType :db.type/double :db/cardinality :db.cardinality/many}";
+    fails(&db, &format!("[[:db/add :g :db/ident :a] {defined}]"), "transact/schema");
+    let renamed = after(&db, "[[:db/add :g :db/ident :a]]");
+    assert_eq!(after(&renamed, &format!("[{defined}]")).attribute(Keyword::new("a")).unwrap().entity, 1);
+}
