@@ -145,8 +145,10 @@ pub fn call(base: &Base, form: &Form, depth: usize, out: &mut Vec<Form>, meta: &
 
 type Outcome = Result<(), Refused>;
 
-/// The operations of tx-data, and what its `:tx-meta` says.
-pub fn parts(data: &Form) -> Result<(&[Form], &[(Form, Form)]), Refused> {
+/// The operations of tx-data, and the entries of its `:tx-meta`.
+type Parts<'a> = (&'a [Form], &'a [(Form, Form)]);
+
+pub fn parts(data: &Form) -> Result<Parts<'_>, Refused> {
     let syntax = "transact/syntax";
     if let Some(items) = is_collection(data) {
         return Ok((items, &[]));
