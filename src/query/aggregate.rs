@@ -4,6 +4,7 @@
 //! sums of doubles are compensated (Neumaier). `avg`, `median`, `variance` and `stddev` are always doubles; variance is
 //! that of the population. `docs/functions.md` lists them all.
 
+use std::any::Any;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ pub trait Aggregate: Send + Sync {
 }
 
 /// What an aggregate knows of one group.
-pub trait State: Send {
+pub trait State: Any + Send {
     /// Takes in one value.
     ///
     /// # Errors
@@ -45,11 +46,37 @@ pub trait State: Send {
         cells.iter().filter_map(|cell| ValueRef::from_cell(kind, *cell)).try_for_each(|value| self.add(&value))
     }
 
+    /// Whether a state that took in values of this kind alone can be [`merge`](Self::merge)d into another, with exactly
+    /// the same result as if one had taken in all. No, unless said otherwise.
+    fn merges(&self, _kind: ValueKind) -> bool {
+        false
+    }
+
+    /// Takes in what another state of the same aggregate, with the same arguments, took in after this one.
+    ///
+    /// # Errors
+    /// `Internal`, code `:query/aggregate`, for states that do not merge.
+    fn merge(&mut self, _later: Box<dyn State>) -> Result<()> {
+        Err(Error::new(ErrorKind::Internal, "query/aggregate", "states were merged that do not merge"))
+    }
+
     /// The result.
     ///
     /// # Errors
     /// `Query`, code `:query/overflow`, for a sum that does not fit.
     fn finish(self: Box<Self>) -> Result<Value>;
+}
+
+/// A state as what it is.
+fn same<S: State>(state: Box<dyn State>) -> Result<Box<S>> {
+    let state: Box<dyn Any> = state;
+    let wrong = |_| Error::new(ErrorKind::Internal, "query/aggregate", "states of different aggregates were merged");
+    state.downcast().map_err(wrong)
+}
+
+/// Whether sums of values of a kind are exact.
+fn is_exact(kind: ValueKind) -> bool {
+    matches!(kind, ValueKind::Long | ValueKind::Ref)
 }
 
 /// The aggregates that a find can name. A value: cheap to clone, never changed.
@@ -198,6 +225,15 @@ impl State for Counted {
         Ok(())
     }
 
+    fn merges(&self, _: ValueKind) -> bool {
+        true
+    }
+
+    fn merge(&mut self, later: Box<dyn State>) -> Result<()> {
+        self.0 += same::<Counted>(later)?.0;
+        Ok(())
+    }
+
     fn finish(self: Box<Self>) -> Result<Value> {
         Ok(Value::Long(self.0))
     }
@@ -318,6 +354,15 @@ impl State for Sum {
         self.total.add_cells(self.name, kind, cells)
     }
 
+    fn merges(&self, kind: ValueKind) -> bool {
+        is_exact(kind)
+    }
+
+    fn merge(&mut self, later: Box<dyn State>) -> Result<()> {
+        self.total.longs += same::<Sum>(later)?.total.longs;
+        Ok(())
+    }
+
     fn finish(self: Box<Self>) -> Result<Value> {
         Ok(self.total.finish(self.name)?.into_value())
     }
@@ -356,6 +401,17 @@ impl State for Average {
         self.total.add_cells("avg", kind, cells)
     }
 
+    fn merges(&self, kind: ValueKind) -> bool {
+        is_exact(kind)
+    }
+
+    fn merge(&mut self, later: Box<dyn State>) -> Result<()> {
+        let later = same::<Average>(later)?;
+        self.count += later.count;
+        self.total.longs += later.total.longs;
+        Ok(())
+    }
+
     fn finish(mut self: Box<Self>) -> Result<Value> {
         if self.count == 0 {
             return Ok(Value::Nil);
@@ -378,6 +434,14 @@ impl State for Min {
 
     fn add_cells(&mut self, kind: ValueKind, cells: &[u64]) -> Result<()> {
         extreme_cell(kind, cells, Ordering::is_lt).map_or(Ok(()), |value| self.add(&value))
+    }
+
+    fn merges(&self, kind: ValueKind) -> bool {
+        is_exact(kind)
+    }
+
+    fn merge(&mut self, later: Box<dyn State>) -> Result<()> {
+        same::<Min>(later)?.0.map_or(Ok(()), |value| self.add(&value.as_ref()))
     }
 
     fn finish(self: Box<Self>) -> Result<Value> {
@@ -408,6 +472,14 @@ impl State for Max {
 
     fn add_cells(&mut self, kind: ValueKind, cells: &[u64]) -> Result<()> {
         extreme_cell(kind, cells, Ordering::is_gt).map_or(Ok(()), |value| self.add(&value))
+    }
+
+    fn merges(&self, kind: ValueKind) -> bool {
+        is_exact(kind)
+    }
+
+    fn merge(&mut self, later: Box<dyn State>) -> Result<()> {
+        same::<Max>(later)?.0.map_or(Ok(()), |value| self.add(&value.as_ref()))
     }
 
     fn finish(self: Box<Self>) -> Result<Value> {
@@ -507,61 +579,92 @@ impl State for Median {
 
 /// Mean and squared deviations as values come (Welford 1962), both of the distances from the first value: values that are
 /// large and close together, such as ids and instants, would lose their differences otherwise.
+///
+/// Values are taken in a part at a time, mean and deviations of the part joined to those so far (Chan, Golub and LeVeque
+/// 1979). Parts have a fixed length, so that the result does not depend on how many values come at once.
 struct Variance {
     name: &'static str,
     first: f64,
     count: f64,
     mean: f64,
     deviations: f64,
+    /// What came since the last part.
+    pending: Vec<f64>,
     result: fn(f64) -> f64,
 }
 
+/// Values of a part.
+const PART: usize = 256;
+
 impl Variance {
     fn new(name: &'static str, result: fn(f64) -> f64) -> Variance {
-        Variance { name, first: 0.0, count: 0.0, mean: 0.0, deviations: 0.0, result }
+        Variance { name, first: 0.0, count: 0.0, mean: 0.0, deviations: 0.0, pending: Vec::new(), result }
+    }
+
+    fn push(&mut self, x: f64) {
+        self.pending.push(x);
+        if self.pending.len() == PART {
+            self.take_pending();
+        }
+    }
+
+    fn take_pending(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        self.take_part(&pending);
+        self.pending = pending;
+        self.pending.clear();
+    }
+
+    /// Takes in a part.
+    fn take_part(&mut self, part: &[f64]) {
+        let Some(first) = part.first() else { return };
+        if self.count == 0.0 {
+            self.first = *first;
+        }
+        let (first, n, so_far) = (self.first, part.len() as f64, self.count);
+        let mean = by_four(part, |x| x - first) / n;
+        let deviations = by_four(part, |x| {
+            let from_mean = x - first - mean;
+            from_mean * from_mean
+        });
+        let apart = mean - self.mean;
+        self.count += n;
+        self.mean += apart * n / self.count;
+        self.deviations += deviations + apart * apart * so_far * n / self.count;
     }
 }
 
 impl State for Variance {
     fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
         let x = double(self.name, value)?;
-        if self.count == 0.0 {
-            self.first = x;
-        }
-        let x = x - self.first;
-        self.count += 1.0;
-        let from_old_mean = x - self.mean;
-        self.mean += from_old_mean / self.count;
-        self.deviations += from_old_mean * (x - self.mean);
+        self.push(x);
         Ok(())
     }
 
-    /// Longs a part at a time: mean and deviations of the part, joined to those so far (Chan, Golub and LeVeque 1979).
     fn add_cells(&mut self, kind: ValueKind, cells: &[u64]) -> Result<()> {
-        let Some(first) = cells.first().filter(|_| kind == ValueKind::Long) else {
-            let mut values = cells.iter().filter_map(|cell| ValueRef::from_cell(kind, *cell));
-            return values.try_for_each(|value| self.add(&value));
+        let of = match kind {
+            ValueKind::Long => |cell: &u64| *cell as i64 as f64,
+            ValueKind::Double => |cell: &u64| f64::from_bits(*cell),
+            _ => {
+                let mut values = cells.iter().filter_map(|cell| ValueRef::from_cell(kind, *cell));
+                return values.try_for_each(|value| self.add(&value));
+            }
         };
-        if self.count == 0.0 {
-            self.first = *first as i64 as f64;
+        let missing = if self.pending.is_empty() { 0 } else { PART - self.pending.len() };
+        let (begun, rest) = cells.split_at(missing.min(cells.len()));
+        begun.iter().for_each(|cell| self.push(of(cell)));
+        let mut parts = rest.chunks_exact(PART);
+        let mut part = [0.0; PART];
+        for whole in &mut parts {
+            part.iter_mut().zip(whole).for_each(|(x, cell)| *x = of(cell));
+            self.take_part(&part);
         }
-        for part in cells.chunks(4096) {
-            let distance = |cell: &u64| *cell as i64 as f64 - self.first;
-            let (n, so_far) = (part.len() as f64, self.count);
-            let mean = by_four(part, distance) / n;
-            let deviations = by_four(part, |cell| {
-                let from_mean = distance(cell) - mean;
-                from_mean * from_mean
-            });
-            let apart = mean - self.mean;
-            self.count += n;
-            self.mean += apart * n / self.count;
-            self.deviations += deviations + apart * apart * so_far * n / self.count;
-        }
+        parts.remainder().iter().for_each(|cell| self.push(of(cell)));
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<Value> {
+    fn finish(mut self: Box<Self>) -> Result<Value> {
+        self.take_pending();
         if self.count == 0.0 {
             return Ok(Value::Nil);
         }
@@ -570,12 +673,12 @@ impl State for Variance {
 }
 
 /// A sum in four strands, so that one addition need not wait for another.
-fn by_four(cells: &[u64], of: impl Fn(&u64) -> f64) -> f64 {
+fn by_four(xs: &[f64], of: impl Fn(f64) -> f64) -> f64 {
     let mut sums = [0.0; 4];
-    let fours = cells.chunks_exact(4);
-    let rest: f64 = fours.remainder().iter().map(&of).sum();
+    let fours = xs.chunks_exact(4);
+    let rest: f64 = fours.remainder().iter().map(|x| of(*x)).sum();
     for four in fours {
-        sums.iter_mut().zip(four).for_each(|(sum, cell)| *sum += of(cell));
+        sums.iter_mut().zip(four).for_each(|(sum, x)| *sum += of(*x));
     }
     sums.iter().sum::<f64>() + rest
 }

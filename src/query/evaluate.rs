@@ -11,15 +11,16 @@ use super::analyze::{self, RuleBook};
 use super::ast::{Ast, InElement};
 use super::builtin::Functions;
 use super::explain::Explanation;
+use super::find::Found;
 use super::input::Input;
 use super::known::Ready;
 use super::logic::{Program, Var};
-use super::operator::{self, Exec, Heap, Meter};
+use super::operator::{self, Batch, Exec, Heap, Meter};
 use super::options::{Budget, QueryOptions};
 use super::output::Output;
 use super::plan::{self, Plan, Planner};
 use super::run::Run;
-use super::{Query, find, parse};
+use super::{Query, find, parallel, parse};
 use crate::datom::Value;
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
@@ -188,8 +189,16 @@ impl Job<'_> {
         let planned_in = began.map(|began| began.elapsed());
         let mut cx = executing(&run, heap, self.timed);
         cx.again = again;
-        let pipeline = operator::build(plan, Some(&wanted), &mut cx).map_err(plain)?;
-        let mut output = match find::finish(pipeline, &wanted, plan, &mut cx) {
+        let found = match parallel::split(plan, &mut cx).map_err(plain)? {
+            Some(split) => split.run(&wanted, &mut cx),
+            None => {
+                let mut pipeline = operator::build(plan, Some(&wanted), &mut cx).map_err(plain)?;
+                pipeline.start(Batch::unit(), &mut cx).and_then(|()| {
+                    find::finish(&mut |cx| Ok(pipeline.poll(cx)?.map(Found::Rows)), &wanted, plan, &mut cx)
+                })
+            }
+        };
+        let mut output = match found {
             Ok(output) => output,
             Err(error) if cx.call_failed => return Err((error, true)),
             Err(error) => return Err((cx.meter.blame(error), false)),
@@ -218,7 +227,7 @@ pub(super) fn started<'a>(
 /// What the operators of a run share.
 pub(super) fn executing<'q>(run: &'q Run<'q>, heap: Heap, timed: bool) -> Exec<'q> {
     let (budget, meter) = (Budget::new(run.options), Meter::new(timed));
-    Exec { run, heap, budget, meter, solving: Vec::new(), again: false, call_failed: false }
+    Exec { run, heap, budget, meter, solving: Vec::new(), again: false, morsel: None, call_failed: false }
 }
 
 pub(super) fn planned(planner: &Planner<'_>, wanted: &[Var]) -> Result<Plan> {

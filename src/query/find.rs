@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use super::ast::FindShape;
 use super::logic::{Element, Pattern, Program, Term, Var};
-use super::operator::{Batch, Column, Exec, Heap, Pipeline, RowSet, Rows, equality_kind, unseen};
+use super::operator::{Batch, Column, Exec, Heap, RowSet, Rows, equality_kind, unseen};
 use super::output::Output;
 use super::page::page;
 use super::plan::{Op, Plan, resolve_entity};
 use crate::datom::{EntityId, Value, ValueRef, compare};
 use crate::edn::{Form, Symbol};
 use crate::error::{Error, ErrorKind, Result};
-use group::Groups;
+pub(super) use group::Groups;
 pub(super) use stream::Streamed;
 
 /// The variables whose values `:find` and `:with` want, each once.
@@ -33,10 +33,22 @@ pub(super) fn wanted(program: &Program) -> Vec<Var> {
     vars
 }
 
-/// Takes in the rows of a plan, whose columns are `wanted`, and makes the output.
-pub(super) fn finish<'q>(mut pipeline: Pipeline<'q>, wanted: &[Var], plan: &Plan, cx: &mut Exec<'q>) -> Result<Output> {
+/// What a plan gives next.
+pub(super) enum Found {
+    Rows(Batch),
+    /// The groups of rows that are not given themselves.
+    Groups(Groups),
+}
+
+/// Takes in the rows of a plan, whose columns are `wanted`, batch by batch, and makes the output.
+pub(super) fn finish<'q>(
+    next: &mut dyn FnMut(&mut Exec<'q>) -> Result<Option<Found>>,
+    wanted: &[Var],
+    plan: &Plan,
+    cx: &mut Exec<'q>,
+) -> Result<Output> {
     let program = cx.run.program;
-    let aggregates = program.find.iter().any(|element| matches!(element, Element::Aggregate { .. }));
+    let aggregates = has_aggregates(program);
     let enough = enough(program, aggregates);
     let in_order = cx.run.options.after.is_none()
         && matches!(plan.steps.as_slice(), [step] if matches!(&step.op, Op::Lookup(lookup) if lookup.first.is_some()));
@@ -44,10 +56,17 @@ pub(super) fn finish<'q>(mut pipeline: Pipeline<'q>, wanted: &[Var], plan: &Plan
     let mut seen = RowSet::new(wanted.len());
     let mut rows = Rows::default();
     let mut groups = if aggregates { Some(Groups::new(cx)?) } else { None };
-    pipeline.feed(Batch::unit(), cx)?;
-    pipeline.finish();
     while rows.len() < enough {
-        let Some(batch) = pipeline.poll(cx)? else { break };
+        let batch = match next(cx)? {
+            Some(Found::Rows(batch)) => batch,
+            Some(Found::Groups(later)) => {
+                if let Some(groups) = &mut groups {
+                    groups.merge(later, cx)?;
+                }
+                continue;
+            }
+            None => break,
+        };
         let batch = if plan.distinct { batch } else { unseen(&mut seen, batch, cx)? };
         if batch.len == 0 {
             continue;
@@ -65,7 +84,6 @@ pub(super) fn finish<'q>(mut pipeline: Pipeline<'q>, wanted: &[Var], plan: &Plan
         }
         cx.budget.hold(0)?;
     }
-    drop(pipeline);
     if let Some(groups) = groups {
         rows = Rows::of(groups.finish(cx)?);
     }
@@ -138,6 +156,15 @@ fn elements(batch: Batch, wanted: &[Var], cx: &mut Exec<'_>) -> Result<Batch> {
         }
     });
     Ok(Batch { columns: columns.collect::<Result<_>>()?, len: batch.len })
+}
+
+/// Whether all rows of the plan are wanted.
+pub(super) fn wants_all(program: &Program) -> bool {
+    enough(program, has_aggregates(program)) == usize::MAX
+}
+
+pub(super) fn has_aggregates(program: &Program) -> bool {
+    program.find.iter().any(|element| matches!(element, Element::Aggregate { .. }))
 }
 
 /// How many rows are enough.

@@ -16,6 +16,7 @@ mod operator;
 mod options;
 mod output;
 mod page;
+mod parallel;
 mod parse;
 mod plan;
 mod prepared;

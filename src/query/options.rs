@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::aggregate::Aggregates;
@@ -26,6 +26,9 @@ pub struct QueryOptions {
     pub max_bytes: Option<u64>,
     /// Set to true, from any thread, to end the query with `query/cancelled`.
     pub cancel: Option<Arc<AtomicBool>>,
+    /// Most threads that a large query may run on; as many as the machine has when `None`, and never more than work for
+    /// them is expected. The answer does not depend on it.
+    pub threads: Option<usize>,
     /// Whether an attribute that the schema does not know is an error, `attribute/unknown`, and not a warning. Databases
     /// that take any attribute (`:schema-flexibility :read`) know them all.
     pub strict: bool,
@@ -45,6 +48,7 @@ impl std::fmt::Debug for QueryOptions {
             .field("max_rows", &self.max_rows)
             .field("max_bytes", &self.max_bytes)
             .field("cancel", &self.cancel)
+            .field("threads", &self.threads)
             .field("strict", &self.strict)
             .field("after", &self.after)
             .finish_non_exhaustive()
@@ -103,6 +107,18 @@ pub(super) struct Budget {
     cancel: Option<Arc<AtomicBool>>,
     rows: u64,
     bytes: u64,
+    /// What all threads of the query used together, where there are several.
+    shared: Option<Arc<Used>>,
+    /// The bytes of the heap that `shared` knows of.
+    heap: u64,
+}
+
+/// What several threads used together.
+#[derive(Debug, Default)]
+struct Used {
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    stop: AtomicBool,
 }
 
 impl Budget {
@@ -114,23 +130,55 @@ impl Budget {
             cancel: options.cancel.clone(),
             rows: 0,
             bytes: 0,
+            shared: None,
+            heap: 0,
         }
+    }
+
+    /// The same budget for another thread: what one of them uses is missing to all.
+    pub fn shared(&mut self) -> Budget {
+        let shared = self.shared.get_or_insert_with(|| {
+            let (rows, bytes) = (AtomicU64::new(self.rows), AtomicU64::new(self.bytes + self.heap));
+            Arc::new(Used { rows, bytes, stop: AtomicBool::new(false) })
+        });
+        Budget { shared: Some(Arc::clone(shared)), cancel: self.cancel.clone(), heap: 0, ..*self }
+    }
+
+    /// Ends what other threads do: nobody wants it any more.
+    pub fn stop_others(&self) {
+        if let Some(shared) = &self.shared {
+            shared.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Adds to what was used: rows, and the bytes of leaves and dictionary that are held now.
+    fn using(&mut self, rows: u64, heap: Option<u64>) -> (u64, u64) {
+        let Some(shared) = &self.shared else {
+            self.rows = self.rows.saturating_add(rows);
+            self.heap = heap.unwrap_or(self.heap);
+            return (self.rows, self.bytes.saturating_add(heap.unwrap_or(0)));
+        };
+        let more = heap.unwrap_or(self.heap).wrapping_sub(self.heap);
+        self.heap = heap.unwrap_or(self.heap);
+        let bytes = shared.bytes.fetch_add(more, Ordering::Relaxed).wrapping_add(more);
+        (shared.rows.fetch_add(rows, Ordering::Relaxed).saturating_add(rows), bytes)
     }
 
     /// Called once for each batch, with the rows that it has and the bytes of leaves and dictionary that are held.
     pub fn check(&mut self, rows: usize, heap: usize) -> Result<()> {
-        self.rows = self.rows.saturating_add(rows as u64);
-        if self.rows > self.max_rows {
+        let (rows, bytes) = self.using(rows as u64, Some(heap as u64));
+        if rows > self.max_rows {
             let message = format!(
                 "the query went through more than {} rows, its limit; tie its clauses together by more shared variables, or allow more",
                 self.max_rows
             );
             return Err(Error::new(ErrorKind::Limit, "query/limit", message));
         }
-        if self.bytes.saturating_add(heap as u64) > self.max_bytes {
+        if bytes > self.max_bytes {
             return Err(self.too_many_bytes());
         }
-        if self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
+        let stopped = self.shared.as_ref().is_some_and(|shared| shared.stop.load(Ordering::Relaxed));
+        if stopped || self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
             return Err(Error::new(ErrorKind::Limit, "query/cancelled", "the query was cancelled"));
         }
         if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
@@ -141,8 +189,14 @@ impl Budget {
 
     /// Called for memory that the query will hold until its end.
     pub fn hold(&mut self, bytes: usize) -> Result<()> {
-        self.bytes = self.bytes.saturating_add(bytes as u64);
-        if self.bytes > self.max_bytes {
+        let held = match &self.shared {
+            Some(shared) => shared.bytes.fetch_add(bytes as u64, Ordering::Relaxed).saturating_add(bytes as u64),
+            None => {
+                self.bytes = self.bytes.saturating_add(bytes as u64);
+                self.bytes
+            }
+        };
+        if held > self.max_bytes {
             return Err(self.too_many_bytes());
         }
         Ok(())

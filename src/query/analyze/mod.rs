@@ -2,6 +2,7 @@
 //! written out; what cannot be right is refused with its place.
 
 mod calls;
+mod canonical;
 mod clauses;
 mod finds;
 mod having;
@@ -94,7 +95,7 @@ impl<'a> Analyzer<'a> {
             let branches = self.rule_branches(name, source)?;
             rules.push(Rule { name, component: self.rules.component(name), branches });
         }
-        Ok(Program {
+        let mut program = Program {
             vars: std::mem::take(&mut self.vars),
             constants: std::mem::take(&mut self.constants),
             sources: std::mem::take(&mut self.sources),
@@ -114,7 +115,9 @@ impl<'a> Analyzer<'a> {
             timeout: ast.timeout,
             warnings: self.rules.unused(&ast.clauses),
             inputs: ast.inputs.iter().map(ToString::to_string).collect(),
-        })
+        };
+        canonical::sort_clauses(&mut program);
+        Ok(program)
     }
 
     fn inputs(

@@ -68,7 +68,7 @@ impl Fold {
 }
 
 /// The groups seen so far: those that agree in all elements of `:find` that are no aggregates.
-pub(super) struct Groups {
+pub(in crate::query) struct Groups {
     keys: Vec<Term>,
     seen: RowSet,
     /// The values of the keys, one row for each group.
@@ -146,6 +146,51 @@ impl Groups {
                         let value = cx.heap.get(column.kind_at(row), column.cells()[row]);
                         fold.states[*group as usize].add(&value).map_err(|error| fold.place.mark(error))?;
                     }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether groups of the rows of a batch can be merged into others with exactly the result of adding the rows there.
+    pub fn merge_after(&mut self, batch: &Batch, layout: &[Var], cx: &mut Exec<'_>) -> Result<bool> {
+        for fold in &self.folds {
+            let kind = term_column(fold.of, batch, layout, cx)?.kind();
+            let fresh = fold.aggregate.state(&fold.args).map_err(|error| fold.place.mark(error))?;
+            if !kind.is_some_and(|kind| fresh.merges(kind)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The keys, to be made fit for another thread.
+    pub fn keys_mut(&mut self) -> &mut Batch {
+        &mut self.groups
+    }
+
+    /// Takes in the groups of rows that come after those so far.
+    pub fn merge(&mut self, later: Groups, cx: &mut Exec<'_>) -> Result<()> {
+        let (mut groups, mut fresh): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
+        if self.keys.is_empty() {
+            groups.resize(later.groups.len, 0);
+            fresh.extend((0..later.groups.len as u32).filter(|_| self.groups.len == 0));
+        } else {
+            let keys = KeyColumn::of_all(&later.groups.columns.iter().collect::<Vec<_>>(), &mut cx.heap)?;
+            self.seen.insert_all(&keys, later.groups.len, |row, group, is_new| {
+                if is_new {
+                    fresh.push(row as u32);
+                }
+                groups.push(group);
+            });
+        }
+        self.groups.append(&later.groups.gather(&fresh));
+        for (fold, later) in self.folds.iter_mut().zip(later.folds) {
+            for (state, group) in later.states.into_iter().zip(&groups) {
+                match fold.states.get_mut(*group as usize) {
+                    Some(known) => known.merge(state).map_err(|error| fold.place.mark(error))?,
+                    // New groups come in the sequence of their numbers.
+                    None => fold.states.push(state),
                 }
             }
         }

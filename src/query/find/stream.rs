@@ -21,8 +21,7 @@ pub(in crate::query) struct Streamed<'q> {
 impl<'q> Streamed<'q> {
     pub fn new(mut pipeline: Pipeline<'q>, wanted: &[Var], distinct: bool, cx: &mut Exec<'q>) -> Result<Streamed<'q>> {
         let program = cx.run.program;
-        pipeline.feed(Batch::unit(), cx)?;
-        pipeline.finish();
+        pipeline.start(Batch::unit(), cx)?;
         Ok(Streamed {
             pipeline,
             wanted: wanted.to_vec(),

@@ -274,6 +274,18 @@ impl Column {
         Column { kinds, cells, ascending: self.ascending }
     }
 
+    /// Replaces the cells of values that are not inline.
+    pub fn replace_far(&mut self, f: impl Fn(u64) -> u64) {
+        match &self.kinds {
+            Kinds::One(kind) if kind.is_inline() => {}
+            Kinds::One(_) => self.cells.own().iter_mut().for_each(|cell| *cell = f(*cell)),
+            Kinds::Each(kinds) => {
+                let cells = self.cells.own().iter_mut();
+                kinds.iter().zip(cells).filter(|(kind, _)| !kind.is_inline()).for_each(|(_, cell)| *cell = f(*cell));
+            }
+        }
+    }
+
     pub fn weight(&self) -> usize {
         let kinds = match &self.kinds {
             Kinds::One(_) => 0,

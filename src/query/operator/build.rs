@@ -1,7 +1,10 @@
 //! Plans to operators.
 
+use std::ops::Range;
+
 use super::call::CallOp;
 use super::closure::ClosureOp;
+use super::cyclic::CyclicOp;
 use super::distinct::DistinctOp;
 use super::equal::EqualOp;
 use super::join::JoinOp;
@@ -12,7 +15,6 @@ use super::pipeline::Pipeline;
 use super::rows::RowsOp;
 use super::rule::RuleOp;
 use super::table::TableOp;
-use super::triangle::TriangleOp;
 use super::{Batch, Column, Exec, Operator};
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::logic::Var;
@@ -32,9 +34,19 @@ pub(super) fn place(layout: &[Var], var: Var) -> Result<usize> {
 
 /// The operators of a plan; with `out`, a last one that brings the columns into that sequence.
 pub(in crate::query) fn build<'q>(plan: &'q Plan, out: Option<&[Var]>, cx: &mut Exec<'q>) -> Result<Pipeline<'q>> {
-    let mut operators: Vec<Box<dyn Operator<'q> + 'q>> = Vec::with_capacity(plan.steps.len() + 1);
-    let mut layout: &[Var] = &plan.input;
-    for step in &plan.steps {
+    build_steps(plan, 0..plan.steps.len(), out, cx)
+}
+
+/// The operators of some steps of a plan.
+pub(in crate::query) fn build_steps<'q>(
+    plan: &'q Plan,
+    steps: Range<usize>,
+    out: Option<&[Var]>,
+    cx: &mut Exec<'q>,
+) -> Result<Pipeline<'q>> {
+    let mut operators: Vec<Box<dyn Operator<'q> + 'q>> = Vec::with_capacity(steps.len() + 1);
+    let mut layout: &[Var] = plan.layout_before(steps.start);
+    for step in &plan.steps[steps.clone()] {
         let next: &[Var] = &step.layout;
         operators.push(match &step.op {
             Op::Nothing(_) => Box::new(NothingOp),
@@ -43,13 +55,13 @@ pub(in crate::query) fn build<'q>(plan: &'q Plan, out: Option<&[Var]>, cx: &mut 
                 Box::new(JoinOp::new(right, keys, *exists, *build_left, layout, next, cx)?)
             }
             Op::Rows(rows) => Box::new(RowsOp::new(rows, next, cx)?),
-            Op::Call { call } => Box::new(CallOp::new(call, &step.place, layout, next, cx)?),
+            Op::Call { call, rescue } => Box::new(CallOp::new(call, rescue.as_ref(), &step.place, layout, next, cx)?),
             Op::Equal { a, b, copy } => Box::new(EqualOp::new(a, b, *copy, layout, next, cx)?),
             Op::Not { body } => Box::new(NotOp::new(body, layout, next, cx)?),
             Op::Or { branches } => Box::new(OrOp::new(branches, layout, next, cx)?),
             Op::Rule(call) => Box::new(RuleOp::new(call, layout, next, cx)?),
             Op::Closure(closure) => Box::new(ClosureOp::new(closure, layout, next, cx)?),
-            Op::Triangle(triangle) => Box::new(TriangleOp::new(triangle, next)?),
+            Op::Cyclic(cyclic) => Box::new(CyclicOp::new(cyclic, next)?),
             Op::Table(call) => Box::new(TableOp::new(call, layout, next, cx)?),
             Op::Distinct => Box::new(DistinctOp::new(next.len())),
         });
@@ -61,8 +73,8 @@ pub(in crate::query) fn build<'q>(plan: &'q Plan, out: Option<&[Var]>, cx: &mut 
         let places = out.iter().map(|var| place(layout, *var)).collect::<Result<Vec<_>>>()?;
         operators.push(Box::new(ProjectOp { places, batch: None }));
     }
-    let base = cx.meter.open(plan, operators.len());
-    Ok(Pipeline::new(operators, base))
+    let base = cx.meter.open(plan, steps.start + operators.len());
+    Ok(Pipeline::new(operators, base + steps.start))
 }
 
 struct NothingOp;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::batch::{Batch, Column};
-use super::build::place;
+use super::build::{build, place};
+use super::pipeline::Pipeline;
 use super::vector;
 use super::{Exec, Operator, equal_values};
 use crate::datom::Value;
@@ -12,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::query::builtin::{Argument, Function, truthy};
 use crate::query::logic::{Arg, Bind, Call, Callee, Place, Term, Var};
 use crate::query::nested;
+use crate::query::plan::Plan;
 use crate::query::run::{Source, destructure, function_name};
 
 /// Where an argument comes from.
@@ -42,11 +44,22 @@ pub(super) struct CallOp<'q> {
     out: Vec<Out>,
     /// The result of a pure function of constants.
     constant: Option<Option<Value>>,
+    /// What rows must pass for which the call fails, before the query does.
+    rescue: Option<Pipeline<'q>>,
+    /// Rows for which the call failed, with the error.
+    failed: Vec<(u32, Error)>,
     batch: Option<Batch>,
 }
 
 impl<'q> CallOp<'q> {
-    pub fn new(call: &'q Arc<Call>, at: &'q Place, layout: &[Var], next: &[Var], cx: &Exec<'q>) -> Result<CallOp<'q>> {
+    pub fn new(
+        call: &'q Arc<Call>,
+        rescue: Option<&'q Plan>,
+        at: &'q Place,
+        layout: &[Var],
+        next: &[Var],
+        cx: &mut Exec<'q>,
+    ) -> Result<CallOp<'q>> {
         let run = cx.run;
         let target = match &call.callee {
             Callee::Known(function) => Target::Function(function.clone()),
@@ -82,7 +95,9 @@ impl<'q> CallOp<'q> {
                 None => Out::Slot(place(&call.outs, *var)?),
             });
         }
-        Ok(CallOp { call, place: at, target, slots, known, out, constant: None, batch: None })
+        let rescue = rescue.map(|plan| build(plan, Some(&[]), cx)).transpose()?;
+        let failed = Vec::new();
+        Ok(CallOp { call, place: at, target, slots, known, out, constant: None, rescue, failed, batch: None })
     }
 
     fn is_constant(&self) -> bool {
@@ -121,15 +136,56 @@ impl<'q> CallOp<'q> {
             Target::Function(function) => (function.call)(&args),
             Target::Query => nested::call(&args, cx.run).map(Some),
         };
-        let result = result.map_err(|error| {
-            cx.call_failed = true;
-            self.place.mark(error)
-        })?;
+        let result = match result {
+            Err(error) => {
+                self.fail(row, error, cx)?;
+                return Ok(None);
+            }
+            Ok(result) => result,
+        };
         let result = result.filter(|value| !matches!(value, Value::Nil));
         if self.is_constant() {
             self.constant = Some(result.clone());
         }
         Ok(result)
+    }
+
+    /// Ends the query, or puts the row aside until it is known whether it passes everything else.
+    fn fail(&mut self, row: usize, error: Error, cx: &mut Exec<'q>) -> Result<()> {
+        let error = self.place.mark(error);
+        if self.rescue.is_none() {
+            cx.call_failed = true;
+            return Err(error);
+        }
+        self.failed.push((row as u32, error));
+        Ok(())
+    }
+
+    /// Whether rows pass all that can be asked of them without the call.
+    fn passes(&mut self, batch: &Batch, rows: &[u32], cx: &mut Exec<'q>) -> Result<bool> {
+        let Some(rescue) = &mut self.rescue else { return Ok(true) };
+        rescue.start(batch.gather(rows), cx)?;
+        let mut any = false;
+        while rescue.poll(cx)?.is_some() {
+            any = true;
+        }
+        Ok(any)
+    }
+
+    /// Ends the query if one of the rows put aside passes everything else.
+    fn judge_failed(&mut self, batch: &Batch, cx: &mut Exec<'q>) -> Result<()> {
+        let failed = std::mem::take(&mut self.failed);
+        let rows: Vec<u32> = failed.iter().map(|(row, _)| *row).collect();
+        if rows.is_empty() || !self.passes(batch, &rows, cx)? {
+            return Ok(());
+        }
+        for (row, error) in failed {
+            if self.passes(batch, &[row], cx)? {
+                cx.call_failed = true;
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     fn filter(&mut self, batch: &Batch, cx: &mut Exec<'q>) -> Result<Vec<u32>> {
@@ -165,10 +221,13 @@ impl<'q> CallOp<'q> {
                 rows.push(row as u32);
                 continue;
             }
-            let found = destructure(bind, &value, width).map_err(|error| {
-                cx.call_failed = true;
-                self.place.mark(error)
-            })?;
+            let found = match destructure(bind, &value, width) {
+                Ok(found) => found,
+                Err(error) => {
+                    self.fail(row, error, cx)?;
+                    continue;
+                }
+            };
             for tuple in found {
                 for (column, value) in columns.iter_mut().zip(&tuple) {
                     let (kind, cell) = cx.heap.cell(&value.as_ref())?;
@@ -191,6 +250,7 @@ impl<'q> Operator<'q> for CallOp<'q> {
             None => (self.filter(&batch, cx)?, Vec::new()),
             Some(bind) => self.bind(bind, &batch, cx)?,
         };
+        self.judge_failed(&batch, cx)?;
         for (slot, known) in self.known.iter().enumerate() {
             let Some(known) = known else { continue };
             let (left, new) = (&batch.columns[*known], &columns[slot]);

@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 
 use super::Exec;
 use crate::datom::{Cut, Key, Order, ValueKind};
-use crate::db::Db;
+use crate::db::{Db, Mode};
 use crate::error::Result;
 use crate::index::Direction;
 use crate::schema::Attribute;
@@ -68,6 +68,9 @@ pub(super) struct Neighbours {
 impl Neighbours {
     /// The ends of edges by their starts. Edges come sorted by start and end, or by end and start.
     pub fn new(nodes: &Nodes, starts: &[u64], ends: &[u64]) -> Neighbours {
+        if nodes.entities.is_empty() && starts.is_sorted() {
+            return Neighbours::of_sorted(nodes, starts, ends);
+        }
         let number = |entity: &u64| nodes.number(*entity).unwrap_or(0);
         let mut offsets = vec![0_u32; nodes.len() + 1];
         starts.iter().for_each(|start| offsets[number(start) as usize + 1] += 1);
@@ -80,6 +83,19 @@ impl Neighbours {
             *place += 1;
         }
         Neighbours { offsets, nodes: list }
+    }
+
+    /// The same where nodes are consecutive and starts ascend: the ends are the list as they stand.
+    fn of_sorted(nodes: &Nodes, starts: &[u64], ends: &[u64]) -> Neighbours {
+        let mut offsets = Vec::with_capacity(nodes.len() + 1);
+        for (place, start) in starts.iter().enumerate() {
+            let node = (start - nodes.least) as usize;
+            if offsets.len() <= node {
+                offsets.resize(node + 1, place as u32);
+            }
+        }
+        offsets.resize(nodes.len() + 1, starts.len() as u32);
+        Neighbours { offsets, nodes: ends.iter().map(|end| (end - nodes.least) as u32).collect() }
     }
 
     #[inline]
@@ -98,6 +114,11 @@ pub(super) fn edges(db: &Db, attribute: &Attribute, cx: &mut Exec<'_>) -> Result
         cx.budget.check(0, cx.heap.weight())?;
         cx.budget.hold(chunk.len() * 16)?;
         let columns = &chunk.columns;
+        if let (Mode::State, Some(entities), Some(ValueKind::Ref)) = (db.mode(), columns.e.plain(), columns.v.kind()) {
+            starts.extend_from_slice(&entities[chunk.rows()]);
+            ends.extend_from_slice(&columns.v.cells()[chunk.rows()]);
+            continue;
+        }
         for row in chunk.rows() {
             let (e, v) = (columns.e.get(row), columns.v.cells()[row]);
             // Events tell of an edge more than once.

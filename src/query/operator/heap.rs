@@ -6,21 +6,39 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use std::hash::BuildHasher;
 
-use super::batch::place;
+use super::batch::{Batch, place};
 use crate::datom::{Columns, Value, ValueColumn, ValueKind, ValueRef, compare};
 use crate::error::{Error, ErrorKind, Result};
+use parking_lot::Mutex;
 
 /// Pinned leaves and the dictionary. A cell of a kind that is not inline is (pin, row); pin 0 is the dictionary, where
 /// equal values have one row, so that equality of their cells is equality of the values.
 #[derive(Debug, Default)]
 pub(in crate::query) struct Heap {
-    pins: Vec<Arc<Columns>>,
+    /// Leaves by their numbers less one; `None` for those that only other threads of the query hold.
+    pins: Vec<Option<Arc<Columns>>>,
+    /// The leaves of all threads, where there are several.
+    shared: Option<Arc<SharedPins>>,
+    /// With several threads: the rows of the dictionary that all of them know.
+    common: usize,
     by_leaf: HashMap<usize, u32>,
     own: ValueColumn,
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
     last: Option<(usize, u32)>,
     weight: usize,
+}
+
+/// Leaves that several threads hold, by their numbers less one.
+#[derive(Debug, Default)]
+struct SharedPins(Mutex<Vec<Option<Arc<Columns>>>>);
+
+impl SharedPins {
+    fn pin(&self, leaf: &Arc<Columns>) -> u32 {
+        let mut all = self.0.lock();
+        all.push(Some(Arc::clone(leaf)));
+        all.len() as u32
+    }
 }
 
 /// Most bytes of a dictionary: its cells address 32 bits.
@@ -38,11 +56,22 @@ impl Heap {
     }
 
     fn pin_other(&mut self, leaf: &Arc<Columns>, address: usize) -> u32 {
-        let pin = *self.by_leaf.entry(address).or_insert_with(|| {
-            self.pins.push(Arc::clone(leaf));
-            self.weight += leaf.v.len() * 8;
-            self.pins.len() as u32
-        });
+        let pin = match self.by_leaf.get(&address) {
+            Some(pin) => *pin,
+            None => {
+                let pin = match &self.shared {
+                    Some(shared) => shared.pin(leaf),
+                    None => self.pins.len() as u32 + 1,
+                };
+                if self.pins.len() < pin as usize {
+                    self.pins.resize(pin as usize, None);
+                }
+                self.pins[pin as usize - 1] = Some(Arc::clone(leaf));
+                self.by_leaf.insert(address, pin);
+                self.weight += leaf.v.len() * 8;
+                pin
+            }
+        };
         self.last = Some((address, pin));
         pin
     }
@@ -65,7 +94,57 @@ impl Heap {
         let row = (cell & 0xFFFF_FFFF) as usize;
         match (cell >> 32) as usize {
             0 => self.own.get(row),
-            pin => self.pins[pin - 1].v.get(row),
+            pin => self.pins[pin - 1].as_ref().map_or(ValueRef::Nil, |leaf| leaf.v.get(row)),
+        }
+    }
+
+    fn pinned(&self, pin: usize) -> Arc<Columns> {
+        self.pins[pin - 1].clone().unwrap_or_default()
+    }
+
+    /// The same heap for each of several threads: numbers of leaves mean the same in all of them from now on, and what one
+    /// of them finds is known to this one after [`sync`](Self::sync).
+    pub fn shared(&mut self) -> Heap {
+        let shared = self.shared.get_or_insert_with(|| Arc::new(SharedPins(Mutex::new(self.pins.clone()))));
+        Heap {
+            pins: self.pins.clone(),
+            shared: Some(Arc::clone(shared)),
+            common: self.own.len(),
+            by_leaf: self.by_leaf.clone(),
+            own: self.own.clone(),
+            index: self.index.clone(),
+            hasher: self.hasher.clone(),
+            last: self.last,
+            weight: 0,
+        }
+    }
+
+    /// Makes the cells of batches such that another thread can read them: what was put into the dictionary since the
+    /// threads were parted becomes a leaf.
+    pub fn seal(&mut self, batches: &mut [Batch]) {
+        if self.own.len() == self.common {
+            return;
+        }
+        let leaf = Arc::new(Columns { v: self.own.clone(), ..Columns::default() });
+        let pin = self.pin(&leaf);
+        for column in batches.iter_mut().flat_map(|batch| &mut batch.columns) {
+            column.replace_far(|cell| {
+                if cell >> 32 == 0 && cell as usize >= self.common { place(pin, cell as usize) } else { cell }
+            });
+        }
+    }
+
+    /// Takes in the leaves that other threads found.
+    pub fn sync(&mut self) {
+        if let Some(shared) = &self.shared {
+            let all = shared.0.lock();
+            let known = self.pins.len();
+            self.pins.extend(all.get(known..).unwrap_or_default().iter().cloned());
+            for (own, found) in self.pins.iter_mut().zip(all.iter()) {
+                if own.is_none() {
+                    own.clone_from(found);
+                }
+            }
         }
     }
 
@@ -84,7 +163,7 @@ impl Heap {
             return Ok(cell);
         }
         let (pin, row) = ((cell >> 32) as usize, (cell & 0xFFFF_FFFF) as usize);
-        let leaf = Arc::clone(&self.pins[pin - 1]);
+        let leaf = self.pinned(pin);
         self.intern(&leaf.v.get(row))
     }
 
@@ -103,7 +182,7 @@ impl Heap {
             }
             let columns = match &leaf {
                 Some((known, columns)) if *known == pin => columns,
-                _ => &leaf.insert((pin, Arc::clone(&self.pins[pin - 1]))).1,
+                _ => &leaf.insert((pin, self.pinned(pin))).1,
             };
             // Neighbours that are equal share their bytes.
             let own = (pin as u64, columns.v.cells()[row]);

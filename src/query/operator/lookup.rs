@@ -106,6 +106,12 @@ pub(super) struct LookupOp {
     picks: Vec<u32>,
 }
 
+/// The range that a look-up by constants reads, in which entities ascend; `None` for other look-ups.
+pub(in crate::query) fn range_of(lookup: &Lookup, cx: &Exec<'_>) -> Result<Option<(Cut, Cut)>> {
+    let op = LookupOp::new(lookup, &[], &[], cx)?;
+    Ok((op.ascends && op.bounded && !op.nothing).then_some((op.from, op.to)))
+}
+
 /// Fewest rows of a leaf that go out as a batch of their own, without a copy.
 const SHARED: usize = 256;
 
@@ -181,7 +187,11 @@ impl LookupOp {
             }
         }
         let checks = (0..slots.len()).filter(|i| !keyed.contains(i) && !matches!(slots[*i], Slot::Free)).collect();
-        let (from, to) = cuts(key.clone(), &lookup.range);
+        let (mut from, mut to) = cuts(key.clone(), &lookup.range);
+        let morsel = cx.morsel.as_ref().filter(|morsel| std::ptr::eq(morsel.lookup, lookup));
+        if let Some(morsel) = morsel {
+            (from, to) = (morsel.from.clone(), morsel.to.clone());
+        }
         let by_one_value = key.v.is_some() && lookup.range.is_all();
         let ascends = by == By::Constants
             && lookup.first.is_none()
@@ -203,7 +213,7 @@ impl LookupOp {
             nothing,
             from,
             to,
-            bounded: !keyed.is_empty() && (by == By::Constants || keyed.len() > 1),
+            bounded: morsel.is_some() || !keyed.is_empty() && (by == By::Constants || keyed.len() > 1),
             exists: lookup.exists,
             anti: lookup.anti,
             unanswered: 0,

@@ -38,6 +38,18 @@ impl<'q> Meter<'q> {
         base
     }
 
+    /// A meter for another thread, to be taken in afterwards.
+    pub fn apart(&self) -> Meter<'q> {
+        Meter::new(self.timed)
+    }
+
+    /// Takes in what another thread did.
+    pub fn add(&mut self, other: Meter<'q>) {
+        let base = self.tallies.len();
+        self.plans.extend(other.plans.into_iter().map(|(plan, at)| (plan, base + at)));
+        self.tallies.extend(other.tallies);
+    }
+
     /// The time, where steps are timed.
     #[inline]
     pub fn clock(&self) -> Option<Instant> {

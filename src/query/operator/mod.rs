@@ -4,6 +4,7 @@ mod batch;
 mod build;
 mod call;
 mod closure;
+mod cyclic;
 mod distinct;
 mod equal;
 mod graph;
@@ -18,21 +19,22 @@ mod pipeline;
 mod rows;
 mod rule;
 mod table;
-mod triangle;
 mod vector;
 
-pub(super) use batch::{Batch, Column, Rows};
-pub(super) use build::build;
+pub(super) use batch::{BATCH, Batch, Column, Rows};
+pub(super) use build::{build, build_steps};
 pub(super) use distinct::unseen;
 pub(super) use heap::Heap;
 pub(super) use key::{KeyColumn, RowSet, equality_kind};
+pub(super) use lookup::range_of;
 pub(super) use meter::{Meter, Tally};
 pub(super) use pipeline::Pipeline;
 pub(super) use table::Table;
 
 use super::options::Budget;
+use super::plan::Lookup;
 use super::run::Run;
-use crate::datom::{ValueRef, compare};
+use crate::datom::{Cut, ValueRef, compare};
 use crate::error::Result;
 
 /// What all operators of a run share.
@@ -46,8 +48,18 @@ pub(super) struct Exec<'q> {
     pub solving: Vec<Vec<Table>>,
     /// Whether the plan was made for an earlier run, so that its constants are to be resolved again.
     pub again: bool,
+    /// The part of a look-up's range that this thread reads.
+    pub morsel: Option<Morsel<'q>>,
     /// Whether the error that ended the run came from a function that the query called.
     pub call_failed: bool,
+}
+
+/// A part of what a look-up reads.
+#[derive(Debug, Clone)]
+pub(super) struct Morsel<'q> {
+    pub lookup: &'q Lookup,
+    pub from: Cut,
+    pub to: Cut,
 }
 
 /// A running step. It is fed a batch, polled until it has no more to give for it, then fed the next.

@@ -45,6 +45,13 @@ impl<'q> Pipeline<'q> {
         Ok(())
     }
 
+    /// Feeds the only batch there is.
+    pub fn start(&mut self, batch: Batch, cx: &mut Exec<'q>) -> Result<()> {
+        self.feed(batch, cx)?;
+        self.finish();
+        Ok(())
+    }
+
     pub fn finish(&mut self) {
         self.finished = Some(0);
     }
@@ -92,8 +99,7 @@ impl<'q> Pipeline<'q> {
     /// Feeds one batch, and gathers all that comes out.
     pub fn run(&mut self, batch: Batch, width: usize, cx: &mut Exec<'q>) -> Result<Batch> {
         let mut all = Batch::empty(width);
-        self.feed(batch, cx)?;
-        self.finish();
+        self.start(batch, cx)?;
         while let Some(batch) = self.poll(cx)? {
             cx.budget.hold(batch.weight())?;
             if all.len == 0 {

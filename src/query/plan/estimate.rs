@@ -23,8 +23,9 @@ pub(super) struct Estimate {
     pub read: f64,
 }
 
-/// Rows of a sample.
+/// Rows of a sample, and the stretches of neighbours that it is taken in.
 const SAMPLE: usize = 256;
+const STRETCHES: usize = 4;
 
 /// The order in which a pattern by itself is best read.
 pub(super) fn scan_order(shape: &Shape, range: &ValueRange) -> Order {
@@ -126,7 +127,7 @@ pub(super) fn estimate(db: &Db, shape: &Shape, range: &ValueRange, samples: Opti
         _ if read <= 1.0 => Sample::default(),
         Some(sample) => sample,
         None => {
-            let sample = sample(db, order, bounded.then_some(&from), bounded.then_some(&to), shape)?;
+            let sample = sample(db, order, bounded.then_some(&from), bounded.then_some(&to), shape, read)?;
             if let Some((samples, of)) = remembered {
                 samples.put(of, read, sample);
             }
@@ -195,14 +196,36 @@ impl Sample {
     }
 }
 
-fn sample(db: &Db, order: Order, from: Option<&Cut>, to: Option<&Cut>, shape: &Shape) -> Result<Sample> {
+/// Where a sample goes on after its first stretch: at entities that part those of an attribute evenly. What stands at the
+/// start of a large range tells little of the rest.
+fn stretches(db: &Db, order: Order, from: Option<&Cut>, to: Option<&Cut>, read: f64) -> Result<Vec<Cut>> {
+    let Some(from) = from.filter(|_| order == Order::Aevt && read > (16 * SAMPLE) as f64) else {
+        return Ok(Vec::new());
+    };
+    let end = |direction| -> Result<Option<u64>> {
+        let chunk = db.cursor(order, Some(from), to, direction)?.next()?;
+        Ok(chunk.map(|chunk| {
+            chunk.columns.e.get(if direction == Direction::Forward { chunk.start } else { chunk.end - 1 })
+        }))
+    };
+    let (Some(least), Some(most)) = (end(Direction::Forward)?, end(Direction::Reverse)?) else { return Ok(Vec::new()) };
+    let cut = |i: u64| {
+        let e = least + (most.saturating_sub(least) / STRETCHES as u64) * i;
+        Cut::before(Key { e: Some(e), ..from.key.clone() })
+    };
+    Ok((1..STRETCHES as u64).map(cut).collect())
+}
+
+fn sample(db: &Db, order: Order, from: Option<&Cut>, to: Option<&Cut>, shape: &Shape, read: f64) -> Result<Sample> {
     let mut sample = Sample::default();
     let mut seen: [HashSet<Value>; 2] = [HashSet::new(), HashSet::new()];
     let mut ints: [HashSet<u64>; 2] = [HashSet::new(), HashSet::new()];
     let mut cursor = db.cursor(order, from, to, Direction::Forward)?;
+    let mut later = stretches(db, order, from, to, read)?.into_iter();
+    let mut until = if later.len() > 0 { SAMPLE / STRETCHES } else { SAMPLE };
     while sample.seen < SAMPLE {
         let Some(chunk) = cursor.next()? else { break };
-        for row in chunk.rows().take(SAMPLE - sample.seen) {
+        for row in chunk.rows().take(until - sample.seen) {
             let columns = &chunk.columns;
             sample.seen += 1;
             ints[0].insert(columns.e.get(row));
@@ -214,6 +237,12 @@ fn sample(db: &Db, order: Order, from: Option<&Cut>, to: Option<&Cut>, shape: &S
                 sample.passed += 1;
             }
             seen[0].insert(v);
+        }
+        if sample.seen == until
+            && let Some(cut) = later.next()
+        {
+            cursor.seek(&cut)?;
+            until += SAMPLE / STRETCHES;
         }
     }
     sample.distinct = [ints[0].len(), ints[1].len(), seen[0].len(), sample.seen, 2];

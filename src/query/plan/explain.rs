@@ -42,8 +42,8 @@ pub(in crate::query) fn explain_plan(plan: &Plan, program: &Program, meter: Opti
                 format!("{kind} on [{}]{side}", keys.join(" "))
             }
             Op::Rows(rows) => format!("rows of input {}", rows.relation),
-            Op::Call { call } if call.binding.is_some() => format!("call {}", call.name),
-            Op::Call { call } => format!("filter {}", call.name),
+            Op::Call { call, .. } if call.binding.is_some() => format!("call {}", call.name),
+            Op::Call { call, .. } => format!("filter {}", call.name),
             Op::Equal { copy, .. } => (if *copy { "copy" } else { "filter equal" }).to_owned(),
             Op::Not { .. } => "not".to_owned(),
             Op::Or { branches } => format!("or, {} branches", branches.len()),
@@ -61,16 +61,24 @@ pub(in crate::query) fn explain_plan(plan: &Plan, program: &Program, meter: Opti
                 };
                 format!("paths over {}, {asked}", closure.attribute.ident)
             }
-            Op::Triangle(triangle) => {
-                let idents = triangle.sides.iter().map(|side| side.attribute.ident.to_string());
-                format!("triangles of {}", idents.collect::<Vec<_>>().join(" "))
+            Op::Cyclic(cyclic) => {
+                let ties = cyclic.ties.iter().map(|tie| {
+                    let (e, v) = if tie.along { (tie.from, tie.to) } else { (tie.to, tie.from) };
+                    format!("{} {} {}", name(&cyclic.vars[e]), tie.attribute.ident, name(&cyclic.vars[v]))
+                });
+                format!("cyclic join of {}", ties.collect::<Vec<_>>().join(", "))
             }
             Op::Table(call) => format!("table {:?}", call.table),
             Op::Distinct => "distinct".to_owned(),
         };
         let inner = match &step.op {
-            Op::Join { right, .. } => vec![("hashed side".to_owned(), inside(right))],
+            Op::Join { right, build_left, .. } => {
+                vec![((if *build_left { "streamed side" } else { "hashed side" }).to_owned(), inside(right))]
+            }
             Op::Not { body } => vec![("body".to_owned(), inside(body))],
+            Op::Call { rescue: Some(rescue), .. } if !rescue.steps.is_empty() => {
+                vec![("where it fails".to_owned(), inside(rescue))]
+            }
             Op::Or { branches } => branches.iter().map(|branch| ("branch".to_owned(), inside(branch))).collect(),
             Op::Rule(call) => {
                 let variants = call.component.variants.iter();

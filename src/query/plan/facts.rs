@@ -28,6 +28,19 @@ impl Facts {
         self.anonymous
     }
 
+    /// Facts of other rows, which these are joined with later.
+    pub fn apart(&self) -> Facts {
+        Facts { anonymous: self.anonymous, ..Facts::default() }
+    }
+
+    /// Takes in the facts of rows that are joined.
+    pub fn join(&mut self, other: Facts) {
+        self.dependencies.extend(other.dependencies);
+        self.varies_by.extend(other.varies_by);
+        self.repeats |= other.repeats;
+        self.anonymous = other.anonymous;
+    }
+
     pub fn depends(&mut self, on: Vec<Var>, var: Var) {
         self.dependencies.push((on, var));
     }

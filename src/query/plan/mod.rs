@@ -1,19 +1,26 @@
 //! Plans: which operators run, in which order, over which columns.
 
+mod cores;
+mod cost;
 mod estimate;
 mod explain;
 mod facts;
 mod lower;
 mod order;
 mod ordered;
+mod patterns;
+mod planner;
+mod ranges;
 mod rules;
+mod search;
 mod shape;
-mod triangle;
+mod state;
 
 pub(super) use estimate::{Samples, cuts, read_of};
 pub(super) use explain::{ExplainStep, explain_plan, form_map};
-pub(super) use lower::{Planner, ROW, holds, plan_body};
+pub(super) use lower::{ROW, holds, plan_body};
 pub(super) use ordered::read_in_order;
+pub(super) use planner::Planner;
 pub(super) use shape::{resolve_at, resolve_entity, resolve_value};
 
 use std::sync::Arc;
@@ -38,7 +45,12 @@ pub(super) struct Plan {
 impl Plan {
     /// The columns that come out.
     pub fn layout(&self) -> &[Var] {
-        self.steps.last().map_or(&self.input, |step| &step.layout)
+        self.layout_before(self.steps.len())
+    }
+
+    /// The columns that a step gets.
+    pub fn layout_before(&self, step: usize) -> &[Var] {
+        step.checked_sub(1).map_or(&self.input, |before| &self.steps[before].layout)
     }
 }
 
@@ -69,6 +81,8 @@ pub(super) enum Op {
     Rows(Rows),
     Call {
         call: Arc<Call>,
+        /// Where calls are late: what else a row must pass for which the call fails, before the query does.
+        rescue: Option<Plan>,
     },
     /// Both variables, or a variable and a constant, are equal; or the second becomes a copy of the first.
     Equal {
@@ -85,8 +99,8 @@ pub(super) enum Op {
     Rule(RuleCall),
     /// Paths over one attribute.
     Closure(Closure),
-    /// All triangles of three attributes.
-    Triangle(Triangle),
+    /// All ways to tie variables in circles.
+    Cyclic(Cyclic),
     /// Rows of a table of the rules that are being solved.
     Table(TableCall),
     /// Keeps one of equal rows.
@@ -178,19 +192,21 @@ pub(super) struct Closure {
     pub far: RuleArg,
 }
 
-/// Three variables `a`, `b`, `c`, and what ties `a` to `b`, `b` to `c`, `a` to `c`.
-#[derive(Debug)]
-pub(super) struct Triangle {
-    pub vars: [Var; 3],
-    pub sides: [Side; 3],
+/// Variables in the order in which they are found, and what ties them to each other. Each is tied to one before it.
+#[derive(Debug, Clone)]
+pub(super) struct Cyclic {
+    pub vars: Vec<Var>,
+    pub ties: Vec<Tie>,
 }
 
-/// A ref attribute as a tie of two variables.
+/// A ref attribute as a tie of two variables: their places, the earlier one first.
 #[derive(Debug, Clone)]
-pub(super) struct Side {
+pub(super) struct Tie {
+    pub from: usize,
+    pub to: usize,
     pub source: usize,
     pub attribute: Arc<Attribute>,
-    /// Whether the first variable is the entity.
+    /// Whether the earlier variable is the entity.
     pub along: bool,
 }
 

@@ -7,9 +7,11 @@
 
 use hashbrown::HashSet;
 
-use super::lower::Planner;
-use super::order::State;
+use super::order::What;
+use super::planner::Planner;
+use super::search::Space;
 use super::shape::shape;
+use super::state::{Set, State, place};
 use super::{Component, Operand, RuleArg, TablePlan, Variant, plan_body};
 use crate::datom::{Cut, Key, Order, Value};
 use crate::error::{Error, ErrorKind, Result};
@@ -175,11 +177,12 @@ impl Planner<'_> {
             branch.head.iter().zip(&known).filter(|(_, known)| **known).map(|(var, _)| *var).collect();
         // Which arguments of each recursive call are known, in the order in which the planner would go.
         let facets = self.facets(&body)?;
-        let mut state = State::new(&asked, TABLE_ROWS);
-        let mut bound: HashSet<Var> = asked.iter().copied().collect();
-        let choices = self.order(&body, &facets, &mut state, 0)?;
+        let mut bound: Set = asked.iter().map(|var| place(*var)).collect();
+        let wanted: Set = branch.head.iter().map(|var| place(*var)).collect();
+        let choices = Space::new(self, &body, &facets, &wanted).greedy(State::new(&asked, TABLE_ROWS))?.0;
         for choice in choices {
-            let clause = &mut body[choice.clause];
+            let What::Clause(at, _) = choice.what else { continue };
+            let clause = &mut body[at];
             if let Kind::Rule { rule, args } = &clause.kind
                 && self.run.program.rules[*rule].component == own
             {
@@ -187,14 +190,14 @@ impl Planner<'_> {
                     .iter()
                     .map(|term| match term {
                         Term::Any => false,
-                        Term::Var(var) => bound.contains(var),
+                        Term::Var(var) => bound.contains(place(*var)),
                         Term::Const(_) => true,
                     })
                     .collect();
                 let callee = table_for(*rule, &required, out)?;
                 clause.kind = Kind::Table { table: TableRef::Answers(callee), args: args.clone(), required };
             }
-            self.binds(&body[choice.clause].kind, &mut bound);
+            self.binds(&body[at].kind, &mut bound);
         }
         let needed: HashSet<Var> = branch.head.iter().copied().collect();
         let plan = plan_body(self, &body, &asked, TABLE_ROWS, &needed)?;
