@@ -501,3 +501,63 @@ fn pulls_along_an_index() {
     assert_eq!(code(&IndexPull::avet(Keyword::new("nmae"))), "attribute/unknown");
     assert!(index_pull(&db, "[", &names).unwrap_err().position().is_some());
 }
+
+#[test]
+fn a_failing_function_ends_the_query_only_for_rows_that_pass_everything_else() {
+    let rows = || inputs![vec![vec![Value::Long(0), Value::from("x")], vec![Value::Long(5), Value::from("7")]]];
+    let ask = |clauses: &[&str]| -> Vec<String> {
+        let mut orders = vec![Vec::new()];
+        for clause in clauses {
+            orders = orders
+                .iter()
+                .flat_map(|known: &Vec<&str>| {
+                    (0..=known.len()).map(|at| {
+                        let mut longer = known.clone();
+                        longer.insert(at, *clause);
+                        longer
+                    })
+                })
+                .collect();
+        }
+        let answer = |clauses: &Vec<&str>| {
+            let query = format!("[:find ?n ?s :in [[?n ?s]] :where {}]", clauses.join(" "));
+            match q(&query, rows()) {
+                Ok(found) => format!("{} rows", found.len()),
+                Err(error) => error.code().to_owned(),
+            }
+        };
+        let mut answers: Vec<String> = orders.iter().map(answer).collect();
+        answers.dedup();
+        answers
+    };
+    // 0 divides nothing, and "x" is no number: both of the same row.
+    assert_eq!(ask(&["[(quot 10 ?n) ?m]"]), ["query/division-by-zero"]);
+    assert_eq!(ask(&["[(quot 10 ?n) ?m]", "[(= ?s \"7\")]"]), ["1 rows"]);
+    assert_eq!(ask(&["[(quot 10 ?n) ?m]", "[(< ?m 3)]", "[(< 2 ?n)]"]), ["1 rows"]);
+    // What drops the row depends on another call, which may fail as well.
+    assert_eq!(ask(&["[(quot 10 ?n) ?m]", "[(quot 10 ?n) ?k]", "[(count ?s) ?c]", "[(< ?c 1)]"]), ["0 rows"]);
+    assert_eq!(ask(&["[(quot 10 ?n) ?m]", "[(inc ?n) ?k]", "[(quot 4 ?k) ?l]", "[(< ?l 3)]"]), ["1 rows"]);
+    assert_eq!(
+        ask(&["[(quot 10 ?n) ?m]", "[(inc ?n) ?k]", "[(quot 4 ?k) ?l]", "[(< ?l 9)]"]),
+        ["query/division-by-zero"]
+    );
+    // A row that fails twice still fails, and one whose failures are dropped does not.
+    assert_eq!(ask(&["[(quot 10 ?n) ?m]", "[(rem 10 ?n) ?k]"]), ["query/division-by-zero"]);
+    assert_eq!(ask(&["[(quot 10 ?n) ?m]", "[(rem 10 ?n) ?k]", "[(inc ?n) ?i]", "[(< 1 ?i)]"]), ["1 rows"]);
+    // Overflow is an error like others.
+    let most = format!("[(+ ?n {}) ?m]", i64::MAX);
+    assert_eq!(ask(&[&most]), ["query/overflow"]);
+    assert_eq!(ask(&[&most, "[(< ?n 1)]"]), ["1 rows"]);
+    assert_eq!(ask(&["[(* ?n 4611686018427387904) ?m]"]), ["query/overflow"]);
+}
+
+#[test]
+fn overflow_fails_only_rows_that_patterns_keep() {
+    let db = people();
+    // Only the one who is 15 has an address.
+    let nearly = i64::MAX - 15;
+    let all = format!("[:find ?n ?b :where [?e :age ?a] [(+ ?a {nearly}) ?b] [?e :name ?n]]");
+    refuses(&all, &db, "query/overflow", "");
+    let one = format!("[:find ?n ?b :where [?e :age ?a] [(+ ?a {nearly}) ?b] [?e :name ?n] [?e :email _]]");
+    finds(&one, &db, &format!("#{{[\"Ann\" {}]}}", i64::MAX));
+}

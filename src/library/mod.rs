@@ -61,6 +61,12 @@ impl Library {
         self.shared.read().clone()
     }
 
+    /// What queries can call.
+    pub fn callable(&self) -> (Functions, Aggregates) {
+        let tables = self.shared.read();
+        (tables.functions.clone(), tables.aggregates.clone())
+    }
+
     pub fn change(&self, change: impl FnOnce(&mut Tables)) {
         change(&mut self.shared.write());
     }

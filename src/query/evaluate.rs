@@ -174,14 +174,14 @@ impl Job<'_> {
         let mut heap = Heap::default();
         let program = &self.ready.program;
         let run = started(program, self.inputs, self.options, self.depth, &mut heap).map_err(plain)?;
-        let wanted = find::wanted(program);
+        let wanted = program.wanted.as_slice();
         let known = if late { None } else { self.ready.plan(&run).map_err(plain)? };
         let again = known.is_some();
         let known = match known {
             Some(known) => known,
             None => {
                 let planner = Planner::new(&run, late, Some(&self.ready.samples));
-                let plan = planned(&planner, &wanted).map_err(plain)?;
+                let plan = planned(&planner, wanted).map_err(plain)?;
                 self.ready.remember(plan, warnings(&planner), &run, &planner).map_err(plain)?
             }
         };
@@ -190,11 +190,11 @@ impl Job<'_> {
         let mut cx = executing(&run, heap, self.timed);
         cx.again = again;
         let found = match parallel::split(plan, &mut cx).map_err(plain)? {
-            Some(split) => split.run(&wanted, &mut cx),
+            Some(split) => split.run(wanted, &mut cx),
             None => {
-                let mut pipeline = operator::build(plan, Some(&wanted), &mut cx).map_err(plain)?;
+                let mut pipeline = operator::build(plan, Some(wanted), &mut cx).map_err(plain)?;
                 pipeline.start(Batch::unit(), &mut cx).and_then(|()| {
-                    find::finish(&mut |cx| Ok(pipeline.poll(cx)?.map(Found::Rows)), &wanted, plan, &mut cx)
+                    find::finish(&mut |cx| Ok(pipeline.poll(cx)?.map(Found::Rows)), wanted, plan, &mut cx)
                 })
             }
         };
@@ -254,7 +254,7 @@ pub(super) fn explain(query: &Query, given: &[Input], options: &QueryOptions) ->
     let mut heap = Heap::default();
     let run = started(&program, &inputs, &options, 0, &mut heap)?;
     let planner = Planner::new(&run, false, None);
-    let plan = planned(&planner, &find::wanted(&program))?;
+    let plan = planned(&planner, &program.wanted)?;
     let warnings = warnings(&planner);
     Ok(Explanation::of(&plan, &run, None, warnings))
 }

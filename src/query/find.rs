@@ -19,20 +19,6 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) use group::Groups;
 pub(super) use stream::Streamed;
 
-/// The variables whose values `:find` and `:with` want, each once.
-pub(super) fn wanted(program: &Program) -> Vec<Var> {
-    let mut vars = Vec::new();
-    let terms = program.find.iter().map(|element| match element {
-        Element::Term(term) | Element::Aggregate { of: term, .. } | Element::Pull { of: term, .. } => *term,
-    });
-    for var in terms.chain(program.with.iter().copied()).filter_map(Term::var) {
-        if !vars.contains(&var) {
-            vars.push(var);
-        }
-    }
-    vars
-}
-
 /// What a plan gives next.
 pub(super) enum Found {
     Rows(Batch),
@@ -119,7 +105,7 @@ pub(super) fn finish<'q>(
     Ok(Output {
         find: program.shape,
         keys: program.keys.clone(),
-        names: find.iter().map(|element| name(program, element)).collect(),
+        names: Arc::clone(&program.names),
         is_set,
         rows: Arc::new(rows),
         heap: Arc::new(std::mem::take(&mut cx.heap)),
@@ -195,19 +181,6 @@ fn term_column(term: Term, batch: &Batch, layout: &[Var], cx: &mut Exec<'_>) -> 
             Ok(column)
         }
         Term::Any => Err(Error::new(ErrorKind::Internal, "query/plan", "_ stands in :find")),
-    }
-}
-
-fn name(program: &Program, element: &Element) -> String {
-    let term = |term: &Term| match term {
-        Term::Var(var) => program.name(*var).to_owned(),
-        _ => "_".to_owned(),
-    };
-    match element {
-        Element::Term(t) => term(t),
-        Element::Aggregate { place, of, .. } | Element::Pull { place, of, .. } => {
-            place.excerpt().map_or_else(|| term(of), str::to_owned)
-        }
     }
 }
 

@@ -54,7 +54,7 @@ impl KnownQueries {
 }
 
 /// The rules of a run, to be recognized.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(super) enum Rules {
     Text(Arc<str>),
     Form(Form),
@@ -67,6 +67,15 @@ impl Rules {
             Input::Value(Value::Str(text)) if text.len() <= LONGEST_TEXT => Some(Rules::Text(Arc::clone(text))),
             Input::Form(form) => Some(Rules::Form(form.clone())),
             _ => None,
+        }
+    }
+
+    /// Whether an input is these rules.
+    pub fn are(&self, input: Option<&Input>) -> bool {
+        match (self, input) {
+            (Rules::Text(text), Some(Input::Value(Value::Str(other)))) => text == other,
+            (Rules::Form(form), Some(Input::Form(other))) => form == other,
+            _ => false,
         }
     }
 }

@@ -237,6 +237,10 @@ pub(super) struct Program {
     pub find: Vec<Element>,
     /// How many of `find` are part of the answer.
     pub visible: usize,
+    /// The names of the columns of the answer.
+    pub names: Arc<[String]>,
+    /// The variables whose values `find` and `with` want, each once.
+    pub wanted: Vec<Var>,
     pub having: Vec<Having>,
     pub with: Vec<Term>,
     pub shape: FindShape,
@@ -253,6 +257,29 @@ pub(super) struct Program {
 }
 
 impl Program {
+    /// Fills in `names` and `wanted`, once all else is known.
+    pub fn with_columns(mut self) -> Program {
+        let term = |term: &Term| term.var().map_or("_", |var| self.name(var)).to_owned();
+        let name = |element: &Element| match element {
+            Element::Term(t) => term(t),
+            Element::Aggregate { place, of, .. } | Element::Pull { place, of, .. } => {
+                place.excerpt().map_or_else(|| term(of), str::to_owned)
+            }
+        };
+        let names = self.find.iter().take(self.visible).map(name).collect();
+        let terms = self.find.iter().map(|element| match element {
+            Element::Term(term) | Element::Aggregate { of: term, .. } | Element::Pull { of: term, .. } => *term,
+        });
+        let mut wanted = Vec::new();
+        for var in terms.chain(self.with.iter().copied()).filter_map(Term::var) {
+            if !wanted.contains(&var) {
+                wanted.push(var);
+            }
+        }
+        (self.names, self.wanted) = (names, wanted);
+        self
+    }
+
     pub fn name(&self, var: Var) -> &'static str {
         self.vars.get(var as usize).map_or("?", |name| name.as_str())
     }

@@ -59,9 +59,8 @@ impl QueryOptions {
     /// Options to call what is registered where `db` was opened: what queries that are given `db` do anyway, and those
     /// need that are prepared for it.
     pub fn of(db: &Db) -> QueryOptions {
-        let tables = db.snapshot().library.tables();
-        let (functions, aggregates) = (Some(tables.functions), Some(tables.aggregates));
-        QueryOptions { functions, aggregates, ..QueryOptions::default() }
+        let (functions, aggregates) = db.snapshot().library.callable();
+        QueryOptions { functions: Some(functions), aggregates: Some(aggregates), ..QueryOptions::default() }
     }
 
     /// Whether a name means the same function or aggregate with both.

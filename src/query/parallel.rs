@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 
 use super::find::{self, Found, Groups};
 use super::logic::{Callee, Var};
-use super::operator::{Batch, Exec, Meter, Morsel, Pipeline, build_steps, range_of};
+use super::operator::{Batch, Exec, Meter, Morsel, build_steps, range_of};
 use super::output::Output;
 use super::plan::{Lookup, Op, Plan, Step};
 use crate::datom::{Cut, Key, Order};
@@ -193,42 +193,30 @@ impl<'q> Split<'q> {
         cx.meter
     }
 
+    /// What comes of a part: groups as far as they can be merged exactly, then rows.
     fn part(&self, left: &Batch, wanted: &[Var], cx: &mut Exec<'q>) -> Result<Vec<Found>> {
-        // Only rows that differ can be put into groups at once.
-        if self.plan.distinct
-            && find::has_aggregates(cx.run.program)
-            && let Some(mut groups) = self.groups(left, wanted, cx)?
-        {
-            cx.heap.seal(std::slice::from_mut(groups.keys_mut()));
-            return Ok(vec![Found::Groups(groups)]);
-        }
-        let mut pipeline = self.pipeline(left, wanted, cx)?;
+        let mut pipeline = build_steps(self.plan, self.first..self.plan.steps.len(), Some(wanted), cx)?;
+        pipeline.start(left.clone(), cx)?;
+        // Only rows that are known to differ can be put into groups at once.
+        let in_groups = self.plan.distinct && find::has_aggregates(cx.run.program);
+        let mut groups = if in_groups { Some(Groups::new(cx)?) } else { None };
         let mut batches = Vec::new();
         while let Some(batch) = pipeline.poll(cx)? {
+            if let Some(groups) = groups.as_mut().filter(|_| batches.is_empty())
+                && groups.merges_after(&batch, wanted, cx)?
+            {
+                groups.add(&batch, wanted, cx)?;
+                continue;
+            }
             cx.budget.hold(batch.weight())?;
             batches.push(batch);
         }
         cx.heap.seal(&mut batches);
-        Ok(batches.into_iter().map(Found::Rows).collect())
-    }
-
-    fn pipeline(&self, left: &Batch, wanted: &[Var], cx: &mut Exec<'q>) -> Result<Pipeline<'q>> {
-        let mut pipeline = build_steps(self.plan, self.first..self.plan.steps.len(), Some(wanted), cx)?;
-        pipeline.start(left.clone(), cx)?;
-        Ok(pipeline)
-    }
-
-    /// The groups of a part; `None` where they could not be merged exactly.
-    fn groups(&self, left: &Batch, wanted: &[Var], cx: &mut Exec<'q>) -> Result<Option<Groups>> {
-        let mut groups = Groups::new(cx)?;
-        let mut pipeline = self.pipeline(left, wanted, cx)?;
-        while let Some(batch) = pipeline.poll(cx)? {
-            if !groups.merge_after(&batch, wanted, cx)? {
-                return Ok(None);
-            }
-            groups.add(&batch, wanted, cx)?;
-        }
-        Ok(Some(groups))
+        let groups = groups.map(|mut groups| {
+            cx.heap.seal(std::slice::from_mut(groups.keys_mut()));
+            Found::Groups(groups)
+        });
+        Ok(groups.into_iter().chain(batches.into_iter().map(Found::Rows)).collect())
     }
 }
 

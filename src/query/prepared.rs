@@ -96,14 +96,15 @@ impl Prepared {
         if let Some(ready) = &self.ready {
             return answer(ready, &inputs, options, || evaluate_program(ready, &inputs, options, 0));
         }
-        let rules = self.rules.and_then(|at| Rules::of(inputs.get(at)));
-        let Some(rules) = rules.filter(|_| !self.query.ast.stats && self.is_for(options)) else {
+        let rules = self.rules.and_then(|at| inputs.get(at));
+        if self.query.ast.stats || !self.is_for(options) {
             return evaluate(&self.query, given, options, 0);
-        };
-        let known = self.by_rules.lock().iter().find(|(known, _)| *known == rules).map(|(_, ready)| Arc::clone(ready));
+        }
+        let known = self.by_rules.lock().iter().find(|(known, _)| known.are(rules)).map(|(_, ready)| Arc::clone(ready));
         let ready = match known {
             Some(ready) => ready,
             None => {
+                let Some(rules) = Rules::of(rules) else { return evaluate(&self.query, given, options, 0) };
                 let ready = Arc::new(Ready::new(analyzed(&self.query, Some(&inputs), options)?));
                 let mut by_rules = self.by_rules.lock();
                 if by_rules.len() >= MOST_RULES {

@@ -74,11 +74,11 @@ pub fn q_iter<T>(
     // What was given out cannot be taken back when a function fails, so functions wait from the start.
     let late = program.clauses.iter().any(|clause| !matches!(clause.kind, Kind::Pattern { .. } | Kind::Input { .. }));
     let planner = Planner::new(&run, late, None);
-    let wanted = find::wanted(&program);
-    let plan = planned(&planner, &wanted)?;
+    let wanted = program.wanted.as_slice();
+    let plan = planned(&planner, wanted)?;
     warnings(&planner);
     let mut cx = executing(&run, heap, false);
-    let pipeline = operator::build(&plan, Some(&wanted), &mut cx)?;
-    let mut found = Streamed::new(pipeline, &wanted, plan.distinct, &mut cx)?;
+    let pipeline = operator::build(&plan, Some(wanted), &mut cx)?;
+    let mut found = Streamed::new(pipeline, wanted, plan.distinct, &mut cx)?;
     take(&mut QueryRows { next: &mut || found.row(&mut cx), done: false })
 }

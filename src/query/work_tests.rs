@@ -149,6 +149,90 @@ fn triangles_are_those_of_a_search_by_hand() {
     }
 }
 
+/// All ways to give nodes to variables such that every tie holds.
+fn assignments(nodes: u64, vars: usize, ties: &[(usize, usize, &Edges)]) -> Vec<Vec<u64>> {
+    let mut rows: Vec<Vec<u64>> = vec![Vec::new()];
+    for var in 0..vars {
+        let holds = |row: &[u64]| {
+            let known = ties.iter().filter(|(a, b, _)| *a.max(b) == var);
+            known.clone().all(|(a, b, edges)| edges.contains(&(row[*a], row[*b])))
+        };
+        rows = rows
+            .iter()
+            .flat_map(|row| (1..=nodes).map(|node| [row.as_slice(), &[node]].concat()))
+            .filter(|row| holds(row))
+            .collect();
+    }
+    rows
+}
+
+#[test]
+fn cyclic_joins_are_those_of_a_search_by_hand() {
+    let mut r = Random(seed());
+    for round in 0..6 {
+        let nodes = 5 + r.below(5);
+        let edges = random_edges(&mut r, nodes, 45);
+        let links = random_edges(&mut r, nodes, 25);
+        let db = graph(&[("edge", &edges), ("link", &links)], nodes);
+        let (e, l) = (&edges, &links);
+        let shapes: [(&str, usize, Vec<(usize, usize, &Edges)>); 5] = [
+            (
+                "[?0 :edge ?1] [?1 :edge ?2] [?2 :edge ?3] [?0 :link ?3]",
+                4,
+                vec![(0, 1, e), (1, 2, e), (2, 3, e), (0, 3, l)],
+            ),
+            (
+                "[?0 :edge ?1] [?2 :edge ?1] [?2 :link ?3] [?3 :edge ?0]",
+                4,
+                vec![(0, 1, e), (2, 1, e), (2, 3, l), (3, 0, e)],
+            ),
+            (
+                "[?0 :edge ?1] [?0 :edge ?2] [?0 :edge ?3] [?1 :edge ?2] [?1 :edge ?3] [?2 :edge ?3]",
+                4,
+                vec![(0, 1, e), (0, 2, e), (0, 3, e), (1, 2, e), (1, 3, e), (2, 3, e)],
+            ),
+            (
+                "[?0 :edge ?1] [?1 :edge ?2] [?0 :edge ?2] [?0 :link ?3] [?3 :edge ?4] [?4 :link ?0]",
+                5,
+                vec![(0, 1, e), (1, 2, e), (0, 2, e), (0, 3, l), (3, 4, e), (4, 0, l)],
+            ),
+            (
+                "[?0 :edge ?1] [?1 :link ?0] [?1 :edge ?2] [?2 :link ?0]",
+                3,
+                vec![(0, 1, e), (1, 0, l), (1, 2, e), (2, 0, l)],
+            ),
+        ];
+        for (text, vars, ties) in &shapes {
+            let find: Vec<String> = (0..*vars).map(|var| format!("?{var}")).collect();
+            let expected = assignments(nodes, *vars, ties);
+            let all = format!("[:find {} :where {text}]", find.join(" "));
+            assert_eq!(ids(&all, vec![Input::from(&db)]), expected, "round {round}: {text}");
+            // With a clause more about one of the variables, and not all of them asked for.
+            let some = format!("[:find ?0 ?2 :where {text} [?1 :n ?n] [(< ?n 4)]]");
+            let few: BTreeSet<Vec<u64>> =
+                expected.iter().filter(|row| row[1] < 4).map(|row| vec![row[0], row[2]]).collect();
+            assert_eq!(
+                ids(&some, vec![Input::from(&db)]),
+                few.into_iter().collect::<Vec<_>>(),
+                "round {round}: {some}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_circle_goes_through_no_more_rows_than_it_gives() {
+    // A hub that everything goes to and comes from: paths of two edges are as many as nodes squared, circles few.
+    let spokes = 300;
+    let edges: Edges = (2..=spokes).flat_map(|node| [(node, 1), (1, node)]).chain([(2, 3)]).collect();
+    let db = graph(&[("edge", &edges)], spokes);
+    let few = QueryOptions { max_rows: Some(2_000), ..QueryOptions::default() };
+    let query = "[:find ?a ?b ?c :where [?a :edge ?b] [?b :edge ?c] [?c :edge ?a]]";
+    assert_eq!(q_with(query, &db, &few).unwrap().len(), 3);
+    let shown = super::explain(query, &db).unwrap().to_string();
+    assert!(shown.starts_with("cyclic join of "), "{shown}");
+}
+
 const PEOPLE: &str = "[
   {:db/ident :name :db/valueType :db.type/string :db/cardinality :db.cardinality/one :db/index true}
   {:db/ident :age :db/valueType :db.type/long :db/cardinality :db.cardinality/one}

@@ -7,6 +7,9 @@ use treering::edn::{Form, FormKind, Keyword};
 
 use super::{Refusal, Result, Source};
 
+/// The ids below are those of entities of the schema, which an oracle does not see.
+const FIRST_ENTITY: i64 = 1000;
+
 /// The map of an entity; nil when nothing is found.
 pub fn pull(source: &Source, pattern: &Form, e: &Value) -> Result<Value> {
     // What cannot name an entity has nothing to pull, not even defaults.
@@ -97,6 +100,9 @@ fn attribute(
     if a.as_str() == "db/id" {
         if rows.iter().any(|r| r[0] == *e) {
             out.insert(Value::Keyword(a), e.clone());
+        } else if matches!(e, Value::Long(1..FIRST_ENTITY)) {
+            // It may be one that defines an attribute.
+            return Err(Refusal::new("oracle/schema", format!("the oracle does not see whether the schema has {e:?}")));
         }
         return Ok(());
     }

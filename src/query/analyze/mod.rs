@@ -104,6 +104,8 @@ impl<'a> Analyzer<'a> {
             rules,
             find,
             visible,
+            names: Arc::default(),
+            wanted: Vec::new(),
             having,
             with,
             shape: ast.shape,
@@ -117,7 +119,7 @@ impl<'a> Analyzer<'a> {
             inputs: ast.inputs.iter().map(ToString::to_string).collect(),
         };
         canonical::sort_clauses(&mut program);
-        Ok(program)
+        Ok(program.with_columns())
     }
 
     fn inputs(

@@ -153,7 +153,7 @@ impl Groups {
     }
 
     /// Whether groups of the rows of a batch can be merged into others with exactly the result of adding the rows there.
-    pub fn merge_after(&mut self, batch: &Batch, layout: &[Var], cx: &mut Exec<'_>) -> Result<bool> {
+    pub fn merges_after(&mut self, batch: &Batch, layout: &[Var], cx: &mut Exec<'_>) -> Result<bool> {
         for fold in &self.folds {
             let kind = term_column(fold.of, batch, layout, cx)?.kind();
             let fresh = fold.aggregate.state(&fold.args).map_err(|error| fold.place.mark(error))?;

@@ -73,7 +73,7 @@ pub(in crate::query) fn build_steps<'q>(
         let places = out.iter().map(|var| place(layout, *var)).collect::<Result<Vec<_>>>()?;
         operators.push(Box::new(ProjectOp { places, batch: None }));
     }
-    let base = cx.meter.open(plan, steps.start + operators.len());
+    let base = cx.meter.open(plan, plan.steps.len().max(steps.start + operators.len()));
     Ok(Pipeline::new(operators, base + steps.start))
 }
 

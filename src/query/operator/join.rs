@@ -1,13 +1,13 @@
 //! Pairs that agree in the keys, by hashing one side.
 
 use super::batch::{BATCH, Batch, Column};
-use super::build::{build, place, places};
+use super::build::{build, build_steps, place, places};
 use super::key::{KeyColumn, RowIndex};
 use super::pipeline::Pipeline;
 use super::{Exec, Operator};
 use crate::error::Result;
 use crate::query::logic::Var;
-use crate::query::plan::Plan;
+use crate::query::plan::{Plan, reduces_early};
 
 /// Where a column of the output comes from.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(super) struct JoinOp<'q> {
     fed: Batch,
     left_width: usize,
     /// With the left side hashed: the right side, which is streamed.
-    stream: Option<Pipeline<'q>>,
+    stream: Option<Stream<'q>>,
     matched: Vec<bool>,
     probe: Batch,
     probe_keys: Vec<KeyColumn>,
@@ -163,6 +163,65 @@ impl<'q> JoinOp<'q> {
     }
 }
 
+/// The right side of a join whose left side is hashed. Where its first step gives all keys, the rows that have no partner
+/// are dropped before the steps that follow (predicate transfer: Yang, Zhao, Yu and Koutris 2024).
+struct Stream<'q> {
+    source: Pipeline<'q>,
+    /// The steps after the first, and the keys among the columns of the first.
+    rest: Option<(Pipeline<'q>, Vec<usize>)>,
+    done: bool,
+}
+
+impl<'q> Stream<'q> {
+    fn new(plan: &'q Plan, keys: &[usize], cx: &mut Exec<'q>) -> Result<Stream<'q>> {
+        let vars: Vec<Var> = keys.iter().map(|key| plan.layout()[*key]).collect();
+        let (mut source, rest) = if reduces_early(plan, &vars) {
+            let layout = plan.layout_before(1);
+            let keys = vars.iter().map(|var| place(layout, *var)).collect::<Result<_>>()?;
+            let rest = build_steps(plan, 1..plan.steps.len(), None, cx)?;
+            (build_steps(plan, 0..1, None, cx)?, Some((rest, keys)))
+        } else {
+            (build(plan, None, cx)?, None)
+        };
+        source.start(Batch::unit(), cx)?;
+        Ok(Stream { source, rest, done: false })
+    }
+
+    fn poll(&mut self, index: Option<&RowIndex>, cx: &mut Exec<'q>) -> Result<Option<Batch>> {
+        let (Some((rest, keys)), Some(index)) = (&mut self.rest, index) else { return self.source.poll(cx) };
+        loop {
+            if let Some(batch) = rest.poll(cx)? {
+                return Ok(Some(batch));
+            }
+            match self.source.poll(cx)? {
+                Some(batch) => {
+                    let batch = reduced(batch, keys, index, cx)?;
+                    if batch.len > 0 {
+                        rest.feed(batch, cx)?;
+                    }
+                }
+                None if self.done => return Ok(None),
+                None => {
+                    self.done = true;
+                    rest.finish();
+                }
+            }
+        }
+    }
+}
+
+/// The rows that have a partner.
+fn reduced(batch: Batch, keys: &[usize], index: &RowIndex, cx: &mut Exec<'_>) -> Result<Batch> {
+    let columns: Vec<&Column> = keys.iter().map(|key| &batch.columns[*key]).collect();
+    let keys = KeyColumn::of_all(&columns, &mut cx.heap)?;
+    let kept: Vec<u32> = (0..batch.len as u32).filter(|row| index.first(&keys, *row as usize).is_some()).collect();
+    if kept.len() == batch.len {
+        return Ok(batch);
+    }
+    let columns = batch.columns.iter().map(|column| column.gather_ascending(&kept)).collect();
+    Ok(Batch { len: kept.len(), columns })
+}
+
 fn index(batch: Batch, keys: &[usize], cx: &mut Exec<'_>) -> Result<(Batch, RowIndex)> {
     cx.budget.hold(batch.len * 16)?;
     let columns: Vec<&Column> = keys.iter().map(|key| &batch.columns[*key]).collect();
@@ -189,7 +248,8 @@ impl<'q> Operator<'q> for JoinOp<'q> {
                 return Ok(Some(batch));
             }
             let Some(stream) = &mut self.stream else { return Ok(None) };
-            match stream.poll(cx)? {
+            let index = self.built.as_ref().map(|(_, index)| index);
+            match stream.poll(index, cx)? {
                 Some(batch) => {
                     let keys = self.right_keys.clone();
                     self.begin_probe(batch, &keys, cx)?;
@@ -216,10 +276,7 @@ impl<'q> Operator<'q> for JoinOp<'q> {
         }
         self.matched = vec![false; fed.len];
         self.built = Some(index(fed, &self.left_keys, cx)?);
-        let mut stream = build(self.right_plan, None, cx)?;
-        stream.feed(Batch::unit(), cx)?;
-        stream.finish();
-        self.stream = Some(stream);
+        self.stream = Some(Stream::new(self.right_plan, &self.right_keys, cx)?);
         Ok(())
     }
 }

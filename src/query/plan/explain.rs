@@ -1,6 +1,6 @@
 //! Plans as a tree of steps, for people and for programs.
 
-use super::{Lookup, Op, Part, Plan, RuleArg};
+use super::{Lookup, Op, Part, Plan, RuleArg, reduces_early};
 use crate::edn::{Form, FormKind, Keyword, Symbol};
 use crate::query::logic::{Program, Var};
 use crate::query::operator::{Meter, Tally};
@@ -72,8 +72,13 @@ pub(in crate::query) fn explain_plan(plan: &Plan, program: &Program, meter: Opti
             Op::Distinct => "distinct".to_owned(),
         };
         let inner = match &step.op {
-            Op::Join { right, build_left, .. } => {
-                vec![((if *build_left { "streamed side" } else { "hashed side" }).to_owned(), inside(right))]
+            Op::Join { right, keys, build_left, .. } => {
+                let side = match build_left {
+                    true if reduces_early(right, keys) => "streamed side, reduced by the keys after its first step",
+                    true => "streamed side",
+                    false => "hashed side",
+                };
+                vec![(side.to_owned(), inside(right))]
             }
             Op::Not { body } => vec![("body".to_owned(), inside(body))],
             Op::Call { rescue: Some(rescue), .. } if !rescue.steps.is_empty() => {

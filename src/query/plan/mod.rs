@@ -255,6 +255,11 @@ pub(super) enum RuleArg {
     Any,
 }
 
+/// Whether what streams past hashed rows is reduced to those with a partner as soon as it is read.
+pub(super) fn reduces_early(right: &Plan, keys: &[Var]) -> bool {
+    right.steps.len() > 1 && !keys.is_empty() && keys.iter().all(|key| right.layout_before(1).contains(key))
+}
+
 /// Where a call gets an argument.
 pub(super) fn arg_vars(call: &Call) -> impl Iterator<Item = Var> + '_ {
     call.args.iter().filter_map(|arg| match arg {
