@@ -608,6 +608,19 @@ impl Variance {
         }
     }
 
+    fn take_cells(&mut self, cells: &[u64], of: impl Fn(u64) -> f64) {
+        let missing = if self.pending.is_empty() { 0 } else { PART - self.pending.len() };
+        let (begun, rest) = cells.split_at(missing.min(cells.len()));
+        begun.iter().for_each(|cell| self.push(of(*cell)));
+        let mut parts = rest.chunks_exact(PART);
+        let mut part = [0.0; PART];
+        for whole in &mut parts {
+            part.iter_mut().zip(whole).for_each(|(x, cell)| *x = of(*cell));
+            self.take_part(&part);
+        }
+        parts.remainder().iter().for_each(|cell| self.push(of(*cell)));
+    }
+
     fn take_pending(&mut self) {
         let pending = std::mem::take(&mut self.pending);
         self.take_part(&pending);
@@ -642,24 +655,14 @@ impl State for Variance {
     }
 
     fn add_cells(&mut self, kind: ValueKind, cells: &[u64]) -> Result<()> {
-        let of = match kind {
-            ValueKind::Long => |cell: &u64| *cell as i64 as f64,
-            ValueKind::Double => |cell: &u64| f64::from_bits(*cell),
+        match kind {
+            ValueKind::Long => self.take_cells(cells, |cell| cell as i64 as f64),
+            ValueKind::Double => self.take_cells(cells, f64::from_bits),
             _ => {
                 let mut values = cells.iter().filter_map(|cell| ValueRef::from_cell(kind, *cell));
-                return values.try_for_each(|value| self.add(&value));
+                values.try_for_each(|value| self.add(&value))?;
             }
-        };
-        let missing = if self.pending.is_empty() { 0 } else { PART - self.pending.len() };
-        let (begun, rest) = cells.split_at(missing.min(cells.len()));
-        begun.iter().for_each(|cell| self.push(of(cell)));
-        let mut parts = rest.chunks_exact(PART);
-        let mut part = [0.0; PART];
-        for whole in &mut parts {
-            part.iter_mut().zip(whole).for_each(|(x, cell)| *x = of(cell));
-            self.take_part(&part);
         }
-        parts.remainder().iter().for_each(|cell| self.push(of(cell)));
         Ok(())
     }
 

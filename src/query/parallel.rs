@@ -3,6 +3,7 @@
 //!
 //! The rows come out in the sequence of the parts, which is that of a single thread, so the answer is the same.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -38,12 +39,20 @@ pub(super) struct Split<'q> {
 /// What became of a part; an error with whether a called function failed.
 type Done = Result<Vec<Found>, (Error, bool)>;
 
+/// How many threads the machine runs at a time. Asking takes longer than a small query.
+fn machine() -> usize {
+    static THREADS: OnceLock<usize> = OnceLock::new();
+    *THREADS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
 /// Cuts a plan into parts, where it can be cut and there is work enough.
 pub(super) fn split<'q>(plan: &'q Plan, cx: &mut Exec<'q>) -> Result<Option<Split<'q>>> {
-    let machine = || std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = cx.run.options.threads.unwrap_or_else(machine);
     let rows: f64 = plan.steps.iter().map(|step| step.rows).sum();
-    if threads < 2 || rows < MANY_ROWS || cx.run.depth > 0 || !find::wants_all(cx.run.program) {
+    if rows < MANY_ROWS || cx.run.depth > 0 || !find::wants_all(cx.run.program) {
+        return Ok(None);
+    }
+    let threads = cx.run.options.threads.unwrap_or_else(machine);
+    if threads < 2 {
         return Ok(None);
     }
     let Some((first, lookup)) = read_first(plan) else { return Ok(None) };
