@@ -217,7 +217,6 @@ impl<'q> Split<'q> {
                 groups.add(&batch, wanted, cx)?;
                 continue;
             }
-            cx.budget.hold(batch.weight())?;
             batches.push(batch);
         }
         cx.heap.seal(&mut batches);

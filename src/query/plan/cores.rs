@@ -155,9 +155,8 @@ fn core(edges: &[Edge<'_>], vars: Vec<Var>) -> Core {
         cost += state.rows * if looks.is_finite() { looks } else { distinct } * LOOK_NS;
         let rows = state.rows * rows;
         state.bind(*var, distinct);
-        state.rows = rows;
+        state.narrow(rows);
     }
-    state.narrow(state.rows);
     state.cost = (cost + state.rows) / UNEVEN;
     state.unit = false;
     let clauses = edges.iter().map(|edge| edge.clause).collect();

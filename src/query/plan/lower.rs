@@ -41,15 +41,15 @@ pub(in crate::query) fn plan_body(
 const MAX_RESCUES: usize = 3;
 
 /// Clauses that are brought into steps, with what is known of them.
-struct Body<'b> {
-    clauses: &'b [Clause],
-    facets: &'b [Facet],
+pub(super) struct Body<'b> {
+    pub clauses: &'b [Clause],
+    pub facets: &'b [Facet],
     cores: &'b [Core],
 }
 
 impl Body<'_> {
     /// The clauses that a choice is about.
-    fn concerned<'c>(&'c self, what: &'c What, f: &mut dyn FnMut(&'c Clause)) {
+    pub fn concerned<'c>(&'c self, what: &'c What, f: &mut dyn FnMut(&'c Clause)) {
         match what {
             What::Clause(clause, _) => f(&self.clauses[*clause]),
             What::Side { choices, .. } => choices.iter().for_each(|choice| self.concerned(&choice.what, f)),
@@ -78,7 +78,7 @@ impl Planner<'_> {
         needed: &HashSet<Var>,
         facts: &mut Facts,
     ) -> Result<Plan> {
-        let implied = self.implied(body.clauses, body.facets, choices, input);
+        let implied = self.implied(body, choices, input);
         let is_wanted = |choice: &&Choice| !matches!(choice.what, What::Clause(clause, _) if implied.contains(&clause));
         let choices: Vec<&Choice> = choices.iter().filter(is_wanted).collect();
         // What the steps from each one on need.

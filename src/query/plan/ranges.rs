@@ -1,5 +1,6 @@
 //! Comparisons with constants as ranges of the index of values.
 
+use super::lower::Body;
 use super::order::{Choice, Facet, Method, What};
 use super::planner::Planner;
 use super::shape::Shape;
@@ -61,18 +62,13 @@ impl Planner<'_> {
     }
 
     /// Comparisons that need no filter, because what is read of the index of values passes them.
-    pub(super) fn implied(
-        &self,
-        clauses: &[Clause],
-        facets: &[Facet],
-        choices: &[Choice],
-        input: &[Var],
-    ) -> Vec<usize> {
+    pub(super) fn implied(&self, body: &Body<'_>, choices: &[Choice], input: &[Var]) -> Vec<usize> {
+        let clauses = body.clauses;
         let mut implied = Vec::new();
         let mut bound: Set = input.iter().map(|var| place(*var)).collect();
         for choice in choices {
-            let What::Clause(clause, method) = choice.what else { continue };
-            if let Facet::Pattern(known) = &facets[clause]
+            if let What::Clause(clause, method) = choice.what
+                && let Facet::Pattern(known) = &body.facets[clause]
                 && let Part::Out(v) = &known.shape.parts[V]
                 && !bound.contains(place(*v))
                 && !known.range.is_all()
@@ -84,7 +80,7 @@ impl Planner<'_> {
                 let is_comparison = |i: &usize| self.comparison(&clauses[*i], *v, kind).is_some();
                 implied.extend((0..clauses.len()).filter(is_comparison));
             }
-            self.binds(&clauses[clause].kind, &mut bound);
+            body.concerned(&choice.what, &mut |clause| self.binds(&clause.kind, &mut bound));
         }
         implied
     }

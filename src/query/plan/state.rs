@@ -69,6 +69,9 @@ pub(super) fn place(var: Var) -> usize {
     var.wrapping_add(1) as usize
 }
 
+/// Most rows that are told apart.
+const MOST_ROWS: f64 = 1e60;
+
 /// What is known of the rows at some point of a plan.
 #[derive(Debug, Clone)]
 pub(super) struct State {
@@ -124,6 +127,8 @@ impl State {
     }
 
     pub fn narrow(&mut self, rows: f64) {
+        // Beyond that all is equally bad, and infinities would make costs that cannot be compared.
+        let rows = if rows.is_nan() { MOST_ROWS } else { rows.min(MOST_ROWS) };
         self.rows = rows;
         self.distinct.iter_mut().for_each(|(_, distinct)| *distinct = distinct.min(rows.max(1.0)));
     }
