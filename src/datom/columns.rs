@@ -1,5 +1,6 @@
 //! Rows as columns: what leaves, chunks and edits are made of.
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -25,6 +26,14 @@ pub struct Columns {
     pub until: IntColumn,
 }
 
+impl<'a> FromIterator<&'a Row> for Columns {
+    fn from_iter<I: IntoIterator<Item = &'a Row>>(rows: I) -> Columns {
+        let mut columns = Columns::default();
+        rows.into_iter().for_each(|row| columns.push_row(row));
+        columns
+    }
+}
+
 impl Columns {
     /// The number of rows.
     pub fn len(&self) -> usize {
@@ -45,6 +54,14 @@ impl Columns {
         self.until.reserve(more);
     }
 
+    /// Columns without rows and with room for `n` that one transaction began.
+    pub(crate) fn with_room(n: usize) -> Columns {
+        let plain = || IntColumn::Plain(Vec::with_capacity(n));
+        let mut columns = Columns { e: plain(), a: plain(), ..Columns::default() };
+        columns.v.reserve(n);
+        columns
+    }
+
     /// Columns without rows and with room for `n`, for rows like those of `model`.
     pub(crate) fn with_room_like(model: &Columns, n: usize) -> Columns {
         Columns {
@@ -53,6 +70,18 @@ impl Columns {
             v: ValueColumn::with_room_like(&model.v, n),
             tx: IntColumn::with_room_like(&model.tx, n),
             until: IntColumn::with_room_like(&model.until, n),
+        }
+    }
+
+    /// The rows of `parts`, one part after the other, in the room that they need.
+    pub(crate) fn concat<B: Borrow<Columns>>(parts: &[(B, Range<usize>)]) -> Columns {
+        let parts = parts.iter().map(|(columns, range)| (columns.borrow(), range.clone()));
+        Columns {
+            e: IntColumn::concat(parts.clone().map(|(columns, range)| (&columns.e, range))),
+            a: IntColumn::concat(parts.clone().map(|(columns, range)| (&columns.a, range))),
+            v: ValueColumn::concat(parts.clone().map(|(columns, range)| (&columns.v, range))),
+            tx: IntColumn::concat(parts.clone().map(|(columns, range)| (&columns.tx, range))),
+            until: IntColumn::concat(parts.map(|(columns, range)| (&columns.until, range))),
         }
     }
 
@@ -154,15 +183,49 @@ impl Columns {
         (1..self.len()).all(|i| self.compare(i - 1, self, i, order) == Ordering::Less)
     }
 
+    /// Where in the rows `range`, which are sorted by `order`, row `j` of `other` stands or would have to, and whether it
+    /// is there.
+    pub(crate) fn place_of(&self, range: Range<usize>, other: &Columns, j: usize, order: Order) -> (usize, bool) {
+        let mut range = range;
+        for component in order.components() {
+            range = match component {
+                Component::E => self.e.equal_range(range, other.e.get(j)),
+                Component::A => self.a.equal_range(range, other.a.get(j)),
+                Component::V => {
+                    let x = &other.v.get(j);
+                    let start = self.v.partition(range.clone(), x, Side::Before);
+                    let is_equal = |i: usize| compare(&self.v.get(i), x) == Ordering::Equal;
+                    // Few rows have the same value as a rule, and often it is only one.
+                    match (start..range.end).find(|i| *i == start + 2 || !is_equal(*i)) {
+                        Some(end) if end < start + 2 => start..end,
+                        _ => start..self.v.partition(start..range.end, x, Side::After),
+                    }
+                }
+                Component::Tx => self.tx.equal_range(range, other.tx.get(j)),
+                Component::Until => self.until.equal_range(range, other.until.get(j)),
+            };
+            if range.is_empty() {
+                return (range.start, false);
+            }
+        }
+        (range.start, true)
+    }
+
     /// The number of rows before `cut`; the rows must be sorted by `order`.
     pub fn position(&self, order: Order, cut: &Cut) -> usize {
         let Cut { key, side } = cut;
         let mut range = 0..self.len();
-        for component in order.components() {
+        for (n, component) in order.components().iter().enumerate() {
             let narrowed = match component {
                 Component::E => key.e.map(|x| self.e.equal_range(range.clone(), x)),
                 Component::A => key.a.map(|x| self.a.equal_range(range.clone(), u64::from(x.0))),
-                Component::V => key.v.as_ref().map(|x| self.narrow_value(&range, x)),
+                Component::V => match &key.v {
+                    // One search does where nothing narrows the rows of the value.
+                    Some(x) if !order.components().get(n + 1).is_some_and(|next| key.has(*next)) => {
+                        return self.v.partition(range, &x.as_ref(), *side);
+                    }
+                    v => v.as_ref().map(|x| self.narrow_value(&range, x)),
+                },
                 Component::Tx => key.tx.map(|x| self.tx.equal_range(range.clone(), x)),
                 Component::Until => key.until.map(|x| self.until.equal_range(range.clone(), x)),
             };

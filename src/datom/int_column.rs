@@ -187,6 +187,30 @@ impl IntColumn {
         (last.wrapping_sub(first) == (range.len() as u64).wrapping_sub(1)).then_some(first)
     }
 
+    /// The rows of `parts`, one part after the other, in the room that they need; constant where all are the same.
+    pub(super) fn concat<'a>(parts: impl Iterator<Item = (&'a IntColumn, Range<usize>)> + Clone) -> IntColumn {
+        let len = parts.clone().map(|(_, range)| range.len()).sum();
+        let mut filled = parts.clone().filter(|(_, range)| !range.is_empty());
+        let Some(first) = filled.next().map(|(column, range)| column.get(range.start)) else {
+            return IntColumn::default();
+        };
+        let is_first = |(column, range): (&IntColumn, Range<usize>)| match column {
+            IntColumn::Constant { value, .. } => range.is_empty() || *value == first,
+            IntColumn::Plain(xs) => xs[range].iter().all(|x| *x == first),
+        };
+        if parts.clone().all(is_first) {
+            return IntColumn::Constant { value: first, len };
+        }
+        let mut all = Vec::with_capacity(len);
+        for (column, range) in parts {
+            match column {
+                IntColumn::Constant { value, .. } => all.resize(all.len() + range.len(), *value),
+                IntColumn::Plain(xs) => all.extend_from_slice(&xs[range]),
+            }
+        }
+        IntColumn::Plain(all)
+    }
+
     /// A column without rows and with room for `n`, for rows like those of `model`.
     pub(crate) fn with_room_like(model: &IntColumn, n: usize) -> IntColumn {
         match model {

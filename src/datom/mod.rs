@@ -14,7 +14,7 @@ pub use columns::Columns;
 pub use id::{AttrId, EntityId, TX0};
 pub use int_column::IntColumn;
 pub use order::{Component, Cut, Key, Order, Side};
-pub(crate) use order::{class, compare, compare_numbers};
+pub(crate) use order::{class, compare, compare_numbers, rank};
 pub use value::{Value, ValueKind, ValueRef};
 pub use value_column::ValueColumn;
 

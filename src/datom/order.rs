@@ -27,6 +27,20 @@ pub(crate) fn compare(a: &ValueRef<'_>, b: &ValueRef<'_>) -> Ordering {
     }
 }
 
+/// A number that never descends as values of one kind ascend: few comparisons of values go on after one of these.
+pub(crate) fn rank(v: &ValueRef<'_>) -> u64 {
+    match v {
+        ValueRef::Long(n) | ValueRef::Instant(n) => (*n as u64) ^ (1 << 63),
+        ValueRef::Ref(id) => id.0,
+        ValueRef::Str(text) | ValueRef::Uri(text) => {
+            let (mut first, n) = ([0; 8], text.len().min(8));
+            first[..n].copy_from_slice(&text.as_bytes()[..n]);
+            u64::from_be_bytes(first)
+        }
+        _ => 0,
+    }
+}
+
 /// Classes in ascending order; kinds of one class are compared with each other.
 pub(crate) fn class(kind: ValueKind) -> u8 {
     match kind {
@@ -285,6 +299,17 @@ pub struct Key {
 }
 
 impl Key {
+    /// Whether the key has the component.
+    pub(crate) fn has(&self, component: Component) -> bool {
+        match component {
+            Component::E => self.e.is_some(),
+            Component::A => self.a.is_some(),
+            Component::V => self.v.is_some(),
+            Component::Tx => self.tx.is_some(),
+            Component::Until => self.until.is_some(),
+        }
+    }
+
     /// The key of all components of a row.
     pub fn of(row: &Row) -> Key {
         Key { e: Some(row.e), a: Some(row.a), v: Some(row.v.clone()), tx: Some(row.tx), until: Some(row.until) }
@@ -359,5 +384,29 @@ fn by_presence<T: Ord>(x: Option<&T>, y: Option<&T>) -> Result<Ordering, Shorter
         (None, Some(_)) => Err(Shorter::First),
         (Some(_), None) => Err(Shorter::Second),
         (None, None) => Err(Shorter::Both),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rank;
+    use crate::datom::{EntityId, Value};
+    use proptest::prelude::any;
+    use proptest::{prop_assert, proptest};
+
+    proptest! {
+        #[test]
+        fn ranks_ascend_with_values(x in any::<i64>(), y in any::<i64>(), s in "[a-b\0é]{0,10}", t in "[a-b\0é]{0,10}") {
+            for (x, y) in [
+                (Value::Long(x), Value::Long(y)),
+                (Value::Instant(x), Value::Instant(y)),
+                (Value::Ref(EntityId(x as u64 >> 1)), Value::Ref(EntityId(y as u64 >> 1))),
+                (Value::from(s.clone()), Value::from(t.clone())),
+                (Value::Uri(s.into()), Value::Uri(t.into())),
+            ] {
+                let (low, high) = if x <= y { (x, y) } else { (y, x) };
+                prop_assert!(rank(&low.as_ref()) <= rank(&high.as_ref()), "{low:?} {high:?}");
+            }
+        }
     }
 }

@@ -85,6 +85,11 @@ impl HeapSpan {
         self.start..self.end
     }
 
+    /// The bytes that are copied when the rows are.
+    fn room(&self) -> usize {
+        if self.is_dense() { self.len() } else { self.used }
+    }
+
     /// Whether copying the whole part copies little that is not wanted.
     fn is_dense(&self) -> bool {
         self.len() <= 64 + self.used + self.used / 4
@@ -240,6 +245,33 @@ impl ValueColumn {
         }
     }
 
+    /// The rows of `parts`, one part after the other, in the room that they need.
+    pub(super) fn concat<'a>(parts: impl Iterator<Item = (&'a ValueColumn, Range<usize>)> + Clone) -> ValueColumn {
+        let mut out = ValueColumn::default();
+        out.cells.reserve_exact(parts.clone().map(|(_, range)| range.len()).sum());
+        // What lies in the heaps, of each part.
+        let mut spans = Vec::new();
+        if parts.clone().any(|(column, _)| column.heap_len() > 0) {
+            spans.extend(parts.clone().map(|(column, range)| column.spans(range)));
+            let room = |heap: fn(&(HeapSpan, HeapSpan)) -> &HeapSpan| spans.iter().map(heap).map(HeapSpan::room).sum();
+            out.text.reserve_exact(room(|(text, _)| text));
+            out.bytes.reserve_exact(room(|(_, bytes)| bytes));
+        }
+        for (n, (column, range)) in parts.enumerate().filter(|(_, (_, range))| !range.is_empty()) {
+            match (column.kind_of(&range), spans.get(n)) {
+                (Some(kind), _) if kind.is_inline() => {
+                    out.extend_kinds(kind, range.len());
+                    out.cells.extend_from_slice(&column.cells[range]);
+                }
+                (_, Some((text, bytes))) if text.is_dense() && bytes.is_dense() => {
+                    out.extend_whole(column, range, text, bytes);
+                }
+                _ => out.extend_each(column, range),
+            }
+        }
+        out
+    }
+
     /// Appends rows whose bytes lie close together in the heaps: two copies, and the cells moved by a distance.
     fn extend_whole(&mut self, other: &ValueColumn, range: Range<usize>, text: &HeapSpan, bytes: &HeapSpan) {
         let text_from = self.text.len();
@@ -302,19 +334,23 @@ impl ValueColumn {
 
     /// Appends row by row; bytes that many rows share are shared again where the rows are neighbours.
     fn extend_each(&mut self, other: &ValueColumn, range: Range<usize>) {
-        self.cells.reserve(range.len());
         let mut last: Option<(Heap, u64, u64)> = None;
         for i in range {
-            let (kind, cell) = (other.kind_at(i), other.cells[i]);
-            let own = match (heap_of(kind), last) {
-                (None, _) => cell,
-                (Some(heap), Some((same, theirs, ours))) if heap == same && theirs == cell => ours,
-                (Some(Heap::Text), _) => self.place_text(&other.text[pointed(cell)]),
-                (Some(Heap::Bytes), _) => self.place_bytes(&other.bytes[pointed(cell)]),
-            };
-            last = heap_of(kind).map(|heap| (heap, cell, own));
-            self.push_cell(kind, own);
+            last = self.push_from(other, i, last);
         }
+    }
+
+    /// Appends row `i` of `other`. `last` is what this gave for the row before: the heap, the cell there and the cell here.
+    fn push_from(&mut self, other: &ValueColumn, i: usize, last: Option<(Heap, u64, u64)>) -> Option<(Heap, u64, u64)> {
+        let (kind, cell) = (other.kind_at(i), other.cells[i]);
+        let own = match (heap_of(kind), last) {
+            (None, _) => cell,
+            (Some(heap), Some((same, theirs, ours))) if heap == same && theirs == cell => ours,
+            (Some(Heap::Text), _) => self.place_text(&other.text[pointed(cell)]),
+            (Some(Heap::Bytes), _) => self.place_bytes(&other.bytes[pointed(cell)]),
+        };
+        self.push_cell(kind, own);
+        heap_of(kind).map(|heap| (heap, cell, own))
     }
 
     /// The rows `range` with those at `places` replaced by the rows `by` of `other`; `None` where the values are not all
@@ -334,16 +370,27 @@ impl ValueColumn {
 
     /// The rows `rows`, in that sequence.
     pub(crate) fn gather(&self, rows: &[u32]) -> ValueColumn {
-        let mut out = ValueColumn::default();
-        out.cells.reserve(rows.len());
-        if let Kinds::One(kind) = self.kinds
-            && kind.is_inline()
-        {
-            out.kinds = Kinds::One(kind);
-            out.cells.extend(rows.iter().map(|row| self.cells[*row as usize]));
+        let size = |row: &u32| match self.kind_at(*row as usize).is_inline() {
+            true => 0,
+            false => pointed(self.cells[*row as usize]).len(),
+        };
+        let used: usize = if self.heap_len() == 0 { 0 } else { rows.iter().map(size).sum() };
+        if used >= self.heap_len() / 2 {
+            // The heaps as they are, and cells that point into them.
+            let kinds = match &self.kinds {
+                Kinds::One(kind) => Kinds::One(*kind),
+                Kinds::Each(kinds) => Kinds::Each(rows.iter().map(|row| kinds[*row as usize]).collect()),
+            };
+            let garbage = self.heap_len().saturating_sub(used);
+            let cells = rows.iter().map(|row| self.cells[*row as usize]).collect();
+            let mut out = ValueColumn { kinds, cells, text: self.text.clone(), bytes: self.bytes.clone(), garbage };
+            out.unify_kinds();
             return out;
         }
-        rows.iter().for_each(|row| out.push(&self.get(*row as usize)));
+        let mut out = ValueColumn::default();
+        out.cells.reserve(rows.len());
+        let mut last: Option<(Heap, u64, u64)> = None;
+        rows.iter().for_each(|row| last = out.push_from(self, *row as usize, last));
         out
     }
 
@@ -369,20 +416,21 @@ impl ValueColumn {
         (text, bytes)
     }
 
-    /// How many rows from `range.start` on, at least one, have at most `budget` bytes in the heaps.
-    pub(crate) fn fitting(&self, range: Range<usize>, budget: usize) -> usize {
-        if self.text.len() + self.bytes.len() <= budget {
-            return range.len();
+    /// How many rows from `range.start` on, at least one, have at most `budget` bytes in the heaps, and how many bytes that
+    /// is.
+    pub(crate) fn fitting(&self, range: Range<usize>, budget: usize) -> (usize, usize) {
+        if self.heap_len() <= budget {
+            return (range.len(), self.heap_len_of(range));
         }
-        let mut left = budget;
-        let fits = |i: &usize| {
-            let size = if self.kind_at(*i).is_inline() { 0 } else { pointed(self.cells[*i]).len() };
-            let fits = size <= left;
-            left = left.saturating_sub(size);
-            fits
-        };
-        let n = range.len();
-        range.take_while(fits).count().clamp(n.min(1), n)
+        let (mut rows, mut heap) = (0, 0);
+        for i in range {
+            let size = if self.kind_at(i).is_inline() { 0 } else { pointed(self.cells[i]).len() };
+            if rows > 0 && heap + size > budget {
+                break;
+            }
+            (rows, heap) = (rows + 1, heap + size);
+        }
+        (rows, heap)
     }
 
     /// Bytes that the rows `range` have in the two heaps; those that neighbours share count once.
@@ -398,7 +446,9 @@ impl ValueColumn {
 
     fn part_kinds(&mut self) -> &mut Vec<ValueKind> {
         if let Kinds::One(kind) = self.kinds {
-            self.kinds = Kinds::Each(vec![kind; self.cells.len()]);
+            let mut kinds = Vec::with_capacity(self.cells.capacity());
+            kinds.resize(self.cells.len(), kind);
+            self.kinds = Kinds::Each(kinds);
         }
         match &mut self.kinds {
             Kinds::Each(kinds) => kinds,
@@ -509,18 +559,33 @@ impl ValueColumn {
 
     /// Where in the sorted rows `range` the value `x` would go: before or after its equals.
     pub fn partition(&self, range: Range<usize>, x: &ValueRef<'_>, side: Side) -> usize {
-        let (mut low, mut high) = (range.start, range.end);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let order = compare(&self.get(middle), x);
-            let goes_before = order == Ordering::Less || (order == Ordering::Equal && side == Side::After);
-            if goes_before {
-                low = middle + 1;
-            } else {
-                high = middle;
+        let cells = &self.cells[range.clone()];
+        let goes_before =
+            |order: Ordering| order == Ordering::Less || (order == Ordering::Equal && side == Side::After);
+        let place = match (&self.kinds, x) {
+            (Kinds::One(ValueKind::Str), ValueRef::Str(x)) | (Kinds::One(ValueKind::Uri), ValueRef::Uri(x)) => {
+                // As bytes, or each step would look at both ends of its text.
+                let heap = self.text.as_bytes();
+                cells.partition_point(|cell| goes_before(heap[pointed(*cell)].cmp(x.as_bytes())))
             }
-        }
-        low
+            (Kinds::One(ValueKind::Long), ValueRef::Long(x))
+            | (Kinds::One(ValueKind::Instant), ValueRef::Instant(x)) => {
+                cells.partition_point(|cell| goes_before((*cell as i64).cmp(x)))
+            }
+            _ => {
+                let (mut low, mut high) = (range.start, range.end);
+                while low < high {
+                    let middle = low + (high - low) / 2;
+                    if goes_before(compare(&self.get(middle), x)) {
+                        low = middle + 1;
+                    } else {
+                        high = middle;
+                    }
+                }
+                return low;
+            }
+        };
+        range.start + place
     }
 
     /// Bytes held on the heap.

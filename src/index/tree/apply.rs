@@ -25,7 +25,7 @@ pub(super) fn apply(
     if edits.is_empty() {
         return Ok((Arc::clone(root), novelty));
     }
-    let mut applying = Applying { context, novelty: novelty as isize };
+    let mut applying = Applying { context, novelty: novelty as isize, alone: false };
     let mut top = Fresh::default();
     let least = least_separator();
     applying.edit_branch(root, &Part::whole(edits), (&least, 0), true, &mut top)?;
@@ -80,6 +80,20 @@ struct Fresh {
 }
 
 impl Fresh {
+    /// No children, and room for a few more than the `n` of `model`.
+    fn with_room_like(model: &Run, n: usize) -> Fresh {
+        Fresh { run: Run::with_room_like(model, n + 4), new: Vec::with_capacity(n + 4) }
+    }
+
+    /// Appends the children of `other`.
+    fn append(&mut self, mut other: Fresh) {
+        let before = self.run.len();
+        self.new.extend(other.new.iter().map(|i| before + i));
+        self.run.separators.extend(&other.run.separators, 0..other.run.len());
+        self.run.links.append(&mut other.run.links);
+        self.run.summaries.append(&mut other.run.summaries);
+    }
+
     fn push(&mut self, separators: &Columns, i: usize, node: Node) {
         self.new.push(self.run.len());
         let summary = node.summary();
@@ -94,6 +108,27 @@ type Separator<'a> = (&'a Columns, usize);
 struct Applying<'a> {
     context: &'a Context,
     novelty: isize,
+    /// Whether the thread is to take no other to help.
+    alone: bool,
+}
+
+/// Edits of a branch from which on two threads share its children: the work of some milliseconds.
+const SHARED_FROM: usize = 2000;
+
+/// A branch that edits are made under.
+#[derive(Clone, Copy)]
+struct Editing<'a> {
+    branch: &'a Branch,
+    part: &'a Part<'a>,
+    separator: Separator<'a>,
+    last: bool,
+}
+
+/// The children of a branch after edits, and the edits that stay in its buffer.
+#[derive(Default)]
+struct Edited {
+    fresh: Fresh,
+    buffer: Edits,
 }
 
 /// The edits that belong to one child.
@@ -126,34 +161,70 @@ impl Applying<'_> {
             self.branch(level, old.clone(), buffer, separator, out);
             return Ok(());
         }
-        let mut fresh = Fresh { run: Run::with_room_like(old), new: Vec::new() };
-        let mut buffer = Edits::default();
-        let shares = if branch.is_empty() {
-            self.edit_leaf(&Columns::default(), part, separator, last, &mut fresh)?;
-            Vec::new()
+        let mut edited = Edited::default();
+        if branch.is_empty() {
+            self.edit_leaf(&Columns::default(), part, separator, last, &mut edited.fresh)?;
         } else {
-            self.shares(branch, part)
-        };
-        let mut copied = 0;
+            let shares = self.shares(branch, part);
+            let editing = Editing { branch, part, separator, last };
+            edited = if self.alone || part.len() < SHARED_FROM || shares.len() < 8 {
+                self.edit_children(editing, &shares, 0..branch.len())?
+            } else {
+                self.edit_halves(editing, &shares)?
+            };
+        }
+        let Edited { mut fresh, buffer } = edited;
+        self.mend(level, &mut fresh, last)?;
+        self.branches(level, fresh.run, buffer, separator, last, out);
+        Ok(())
+    }
+
+    /// Makes the edits `shares` in the children `children` of a branch.
+    fn edit_children(&mut self, editing: Editing<'_>, shares: &[Share], children: Range<usize>) -> Result<Edited> {
+        let Editing { branch, part, separator, last } = editing;
+        let old = branch.run();
+        let mut edited = Edited { fresh: Fresh::with_room_like(old, children.len()), buffer: Edits::default() };
+        let fresh = &mut edited.fresh;
+        let mut copied = children.start;
         for Share { child, range, stays } in shares {
-            if stays {
-                buffer.extend(part.edits, range);
+            let (child, range) = (*child, range.clone());
+            if *stays {
+                edited.buffer.extend(part.edits, range);
                 continue;
             }
             fresh.run.extend(old, copied..child);
             let separator = if child == 0 { separator } else { (&old.separators, child) };
             let last = last && child + 1 == branch.len();
             match &branch.child(child, self.context)? {
-                Node::Leaf(leaf) => self.edit_leaf(leaf, &part.only(range), separator, last, &mut fresh)?,
-                Node::Branch(b) => self.edit_branch(b, &part.only(range), separator, last, &mut fresh)?,
+                Node::Leaf(leaf) => self.edit_leaf(leaf, &part.only(range), separator, last, fresh)?,
+                Node::Branch(b) => self.edit_branch(b, &part.only(range), separator, last, fresh)?,
             }
             self.retire(&old.links[child]);
             copied = child + 1;
         }
-        fresh.run.extend(old, copied..branch.len());
-        self.mend(level, &mut fresh, last)?;
-        self.branches(level, fresh.run, buffer, separator, last, out);
-        Ok(())
+        fresh.run.extend(old, copied..children.end);
+        Ok(edited)
+    }
+
+    /// [`edit_children`](Self::edit_children) for all children, on two threads.
+    fn edit_halves(&mut self, editing: Editing<'_>, shares: &[Share]) -> Result<Edited> {
+        let (first, n) = (editing.part.range.start, editing.branch.len());
+        let middle = shares.partition_point(|share| share.range.end - first <= editing.part.len() / 2);
+        let (low, high) = shares.split_at(middle.clamp(1, shares.len() - 1));
+        let border = high[0].child;
+        let mut other = Applying { context: self.context, novelty: 0, alone: true };
+        self.alone = true;
+        let (low, high) = std::thread::scope(|scope| {
+            let high = scope.spawn(|| other.edit_children(editing, high, border..n));
+            let low = self.edit_children(editing, low, 0..border);
+            (low, high.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        self.alone = false;
+        self.novelty += other.novelty;
+        let (mut low, high) = (low?, high?);
+        low.buffer.extend(&high.buffer, 0..high.buffer.len());
+        low.fresh.append(high.fresh);
+        Ok(low)
     }
 
     fn fits(&self, part: &Part<'_>) -> bool {
@@ -165,10 +236,11 @@ impl Applying<'_> {
     fn shares(&self, branch: &Branch, part: &Part<'_>) -> Vec<Share> {
         let (order, rows) = (self.context.order, part.edits.rows());
         let separators = &branch.run().separators;
-        let mut shares = Vec::new();
+        let mut shares: Vec<Share> = Vec::new();
         let mut edit = part.range.start;
         while edit < part.range.end {
-            let child = branch.child_of(order, rows, edit);
+            let from = shares.last().map_or(0, |share| share.child + 1);
+            let child = branch.child_of(order, rows, edit, from, part.range.end - edit);
             let before_next = |j: usize| rows.compare(j, separators, child + 1, order) == Ordering::Less;
             let is_last = child + 1 == branch.len();
             let end = if is_last { part.range.end } else { gallop(edit + 1..part.range.end, before_next) };
@@ -205,24 +277,30 @@ impl Applying<'_> {
         };
         let at_end = leaf.is_empty()
             || leaf.compare(leaf.len() - 1, edits.rows(), range.start, self.context.order) == Ordering::Less;
-        let plan = Plan::for_edit(self.context.shape, total as usize, at_end, last);
-        let mut builder = LeafBuilder::new(plan);
-        merge(self.context.order, leaf, 0..leaf.len(), part, |columns, range| builder.extend(columns, range))?;
-        self.leaves(builder.finish(), separator, out);
+        let mut runs: Vec<(&Columns, Range<usize>)> = Vec::with_capacity((2 * part.len() + 1).min(leaf.len() + 1));
+        merge(self.context.order, leaf, 0..leaf.len(), part, |columns, range| runs.push((columns, range)))?;
+        let leaves = if total as usize <= self.context.shape.leaf && leaf.v.heap_len() + part.heap_len() <= LEAF_BYTES {
+            if runs.is_empty() { Vec::new() } else { vec![Columns::concat(&runs)] }
+        } else {
+            let mut builder = LeafBuilder::new(Plan::for_edit(self.context.shape, total as usize, at_end, last));
+            runs.into_iter().for_each(|(columns, range)| builder.extend(columns, range));
+            builder.finish()
+        };
+        self.leaves(leaves, separator, out);
         Ok(())
     }
 
     /// Appends leaves that take the place of one whose separator was `separator`.
     fn leaves(&mut self, leaves: Vec<Columns>, separator: Separator<'_>, out: &mut Fresh) {
-        let mut separators = Columns::default();
-        separators.extend(separator.0, separator.1..separator.1 + 1);
+        let mut between = Columns::default();
         for pair in leaves.windows(2) {
-            push_separator(&mut separators, self.context.order, (&pair[0], pair[0].len() - 1), (&pair[1], 0));
+            push_separator(&mut between, self.context.order, (&pair[0], pair[0].len() - 1), (&pair[1], 0));
         }
         for (i, columns) in leaves.into_iter().enumerate() {
             let node = Node::Leaf(Arc::new(columns));
             self.novelty += weight(&node);
-            out.push(&separators, i, node);
+            let (separators, at) = if i == 0 { separator } else { (&between, i - 1) };
+            out.push(separators, at, node);
         }
     }
 
@@ -303,8 +381,8 @@ impl Applying<'_> {
                 }
                 let total = x.len() + y.len();
                 let mut builder = LeafBuilder::new(Plan::for_edit(self.context.shape, total, false, false));
-                builder.extend(&x, 0..x.len());
-                builder.extend(&y, 0..y.len());
+                builder.extend(&*x, 0..x.len());
+                builder.extend(&*y, 0..y.len());
                 self.leaves(builder.finish(), (separators, 0), &mut joined);
             }
             (Node::Branch(x), Node::Branch(y)) => {

@@ -32,7 +32,8 @@ pub(super) fn build(
         let mut end = Columns::default();
         end.extend(&columns, columns.len() - 1..columns.len());
         last = Some(end);
-        leaves.extend(&columns, 0..columns.len());
+        let n = columns.len();
+        leaves.extend(Arc::new(columns), 0..n);
         for leaf in leaves.take_done() {
             building.leaf(leaf)?;
         }

@@ -12,7 +12,7 @@ use crate::datom::codec::{
 };
 use crate::datom::{IntColumn, Order};
 use crate::error::Result;
-use crate::index::{Address, Edit, Edits, NodeSink};
+use crate::index::{self, Address, Edit, Edits, NodeSink};
 
 /// The version of the layout of roots.
 const ROOT_VERSION: u8 = 1;
@@ -57,7 +57,7 @@ fn flush_novel(novel: &Arc<Novel>, sink: &mut dyn NodeSink) -> Result<Arc<Stored
 
 /// Stores one node, the children of which are stored.
 pub(super) fn store(node: &Node, sink: &mut dyn NodeSink) -> Result<Arc<Stored>> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(index::Node::weight(node) / 2);
     match node {
         Node::Leaf(columns) => {
             bytes.push(0);

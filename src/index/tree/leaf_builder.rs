@@ -1,5 +1,6 @@
 //! Sorted rows into leaves of a wanted size.
 
+use std::borrow::Borrow;
 use std::ops::Range;
 
 use super::node::{LEAF_BYTES, Shape};
@@ -43,42 +44,42 @@ impl Plan {
     }
 }
 
-/// Takes runs of ascending rows, gives leaves.
+/// Takes runs of ascending rows, gives leaves. A leaf is made once all its rows are known, so that it takes no more room
+/// than they need.
 #[derive(Debug)]
-pub(super) struct LeafBuilder {
+pub(super) struct LeafBuilder<B> {
     plan: Plan,
     /// Rows that the plan has set aside for the leaves so far, which may have been closed early by their bytes.
     planned: usize,
     rows: usize,
     next: usize,
-    open: Columns,
+    open: Vec<(B, Range<usize>)>,
+    /// Bytes that the open rows have in the heaps.
+    heap: usize,
     done: Vec<Columns>,
 }
 
-impl LeafBuilder {
-    pub fn new(plan: Plan) -> LeafBuilder {
+impl<B: Borrow<Columns> + Clone> LeafBuilder<B> {
+    pub fn new(plan: Plan) -> LeafBuilder<B> {
         let planned = plan.size(0);
-        LeafBuilder { plan, planned, rows: 0, next: 1, open: Columns::default(), done: Vec::new() }
+        LeafBuilder { plan, planned, rows: 0, next: 1, open: Vec::new(), heap: 0, done: Vec::new() }
     }
 
     /// Appends the rows `range` of `rows`.
-    pub fn extend(&mut self, rows: &Columns, mut range: Range<usize>) {
+    pub fn extend(&mut self, rows: B, mut range: Range<usize>) {
         while !range.is_empty() {
             if self.rows == self.planned {
                 self.close();
                 self.planned += self.plan.size(self.next);
                 self.next += 1;
             }
-            let heap = self.open.v.heap_len();
-            if heap >= LEAF_BYTES {
+            if self.heap >= LEAF_BYTES {
                 self.close();
             }
             let room = range.len().min(self.planned - self.rows);
-            let n = rows.v.fitting(range.start..range.start + room, LEAF_BYTES.saturating_sub(heap));
-            if self.open.is_empty() {
-                self.open = Columns::with_room_like(rows, self.planned - self.rows);
-            }
-            self.open.extend(rows, range.start..range.start + n);
+            let (n, heap) = rows.borrow().v.fitting(range.start..range.start + room, LEAF_BYTES - self.heap);
+            self.open.push((rows.clone(), range.start..range.start + n));
+            self.heap += heap;
             self.rows += n;
             range.start += n;
         }
@@ -86,8 +87,9 @@ impl LeafBuilder {
 
     fn close(&mut self) {
         if !self.open.is_empty() {
-            self.open.unify();
-            self.done.push(std::mem::take(&mut self.open));
+            self.done.push(Columns::concat(&self.open));
+            self.open.clear();
+            self.heap = 0;
         }
     }
 

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use super::apply::partition;
+use super::apply::{gallop, partition};
 use crate::datom::{AttrId, Columns, Component, Cut, Order, ValueRef, compare};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{self, Address, Edits, NodeSource, Visibility};
@@ -268,9 +268,8 @@ impl Run {
         self.links.len()
     }
 
-    /// No children, and room for a few more than `model` has.
-    pub fn with_room_like(model: &Run) -> Run {
-        let n = model.len() + 4;
+    /// No children, and room for `n` like those of `model`.
+    pub fn with_room_like(model: &Run, n: usize) -> Run {
         Run {
             separators: Columns::with_room_like(&model.separators, n),
             links: Vec::with_capacity(n),
@@ -374,10 +373,15 @@ impl Branch {
         self.run.separators.position(order, cut).saturating_sub(1)
     }
 
-    /// The child to which row `j` of `rows` belongs.
-    pub fn child_of(&self, order: Order, rows: &Columns, j: usize) -> usize {
+    /// The child to which row `j` of `rows` belongs. Its separator is that of child `from` or lies behind it; `left` tells
+    /// how many rows have children yet to be found, this one included.
+    pub fn child_of(&self, order: Order, rows: &Columns, j: usize, from: usize, left: usize) -> usize {
         let separators = &self.run.separators;
-        partition(0..separators.len(), |i| separators.compare(i, rows, j, order) != Ordering::Greater).saturating_sub(1)
+        let is_up_to = |i: usize| separators.compare(i, rows, j, order) != Ordering::Greater;
+        let rest = from..separators.len();
+        // The next of many rows belongs to a child that is near.
+        let behind = if left >= rest.len() { gallop(rest, is_up_to) } else { partition(rest, is_up_to) };
+        behind.saturating_sub(1)
     }
 
     pub fn child(&self, i: usize, context: &Context) -> Result<Node> {

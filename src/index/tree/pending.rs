@@ -71,7 +71,10 @@ pub(super) fn compose(order: Order, older: &Part<'_>, newer: &Part<'_>) -> Resul
     Ok(both)
 }
 
-/// Makes edits to the rows `range` of a leaf. The rows that result are given to `take`, run by run.
+/// Rows for each edit up to which doubling steps find the place of an edit sooner than halving does.
+const NEAR: usize = 8;
+
+/// Makes edits to the rows `range` of a leaf. The rows that result are given to `take`, run by run, none of them empty.
 pub(super) fn merge<'a>(
     order: Order,
     leaf: &'a Columns,
@@ -82,13 +85,19 @@ pub(super) fn merge<'a>(
     let (edits, rows) = (part.edits, part.edits.rows());
     let (mut place, mut edit) = (range.start, part.range.start);
     while edit < part.range.end {
-        let is_before = |i: usize| leaf.compare(i, rows, edit, order) == Ordering::Less;
         let start = place;
-        let rest = start..range.end;
-        // The first edit of a leaf can be anywhere, the next ones are likely near.
-        place = if start == range.start { partition(rest, is_before) } else { gallop(rest, is_before) };
-        take(leaf, start..place);
-        let present = place < range.end && leaf.compare(place, rows, edit, order) == Ordering::Equal;
+        let is_before = |i: usize| leaf.compare(i, rows, edit, order) == Ordering::Less;
+        let present;
+        // Where many edits are left for the rows, the place of the next one is near.
+        if (part.range.end - edit) * NEAR >= range.end - start {
+            place = gallop(start..range.end, is_before);
+            present = place < range.end && leaf.compare(place, rows, edit, order) == Ordering::Equal;
+        } else {
+            (place, present) = leaf.place_of(start..range.end, rows, edit, order);
+        }
+        if place > start {
+            take(leaf, start..place);
+        }
         match (edits.edit(edit), present) {
             (Edit::Insert, false) => {
                 let goes_here = |j: usize| {
@@ -110,7 +119,9 @@ pub(super) fn merge<'a>(
             (what, _) => return Err(ineffective(what)),
         }
     }
-    take(leaf, place..range.end);
+    if place < range.end {
+        take(leaf, place..range.end);
+    }
     Ok(())
 }
 
