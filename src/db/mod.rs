@@ -1,6 +1,7 @@
 //! Databases as values: what was known at a moment, and what is seen of it.
 
 mod datoms;
+mod edits;
 mod entity;
 mod filter;
 mod lookup;

@@ -1,18 +1,21 @@
 //! The state that one transaction leaves behind: index roots, schema, counters.
 
 use std::sync::Arc;
+use std::sync::atomic::{self, AtomicUsize};
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 
-use crate::datom::{AttrId, Columns, Cut, EntityId, Key, OPEN, Order, Row, TX0, Value};
+use crate::datom::{AttrId, Columns, Cut, EntityId, Key, Order, Row, TX0, Value};
 use crate::edn::Form;
 use crate::error::Result;
 use crate::index::{Direction, Edit, Edits, Index, IndexKind, NodeSource};
 use crate::library::Library;
 use crate::query::{Answers, KnownQueries};
 use crate::schema::builtin::TX_INSTANT;
-use crate::schema::{Attribute, Schema, SchemaFlexibility, ValueCaps, ValueType, system};
+use crate::schema::{Schema, SchemaFlexibility, ValueCaps, system};
+
+use super::edits::Changed;
 
 /// What is fixed when a database is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,9 +60,9 @@ pub(crate) struct Changes {
     /// Its `:db/txInstant`.
     pub instant: i64,
     /// Rows that begin: `tx` is the transaction (or an imported one), `until` open.
-    pub opened: Vec<Row>,
+    pub opened: Columns,
     /// Rows that end, as they stand in the current indexes.
-    pub closed: Vec<Row>,
+    pub closed: Columns,
     /// The schema after the transaction.
     pub schema: Arc<Schema>,
     /// The largest entity id after the transaction.
@@ -101,8 +104,8 @@ impl Snapshot {
         nothing.apply(&Changes {
             t: EntityId(TX0),
             instant: 0,
-            opened: system::rows(&schema),
-            closed: Vec::new(),
+            opened: system::rows(&schema).iter().collect(),
+            closed: Columns::default(),
             schema,
             max_eid: EntityId(system::LAST_SYSTEM_ENTITY),
         })
@@ -131,20 +134,26 @@ impl Snapshot {
             last_instant: changes.instant,
             ..self.clone()
         };
-        let touched = changes.opened.iter().chain(&changes.closed).map(|row| row.a);
-        next.touched(self, touched);
+        let rows = Changed::new(&changes.closed, &changes.opened);
+        next.touched(self, rows.attributes());
         let newly_in_avet = self.newly_in_avet(&changes.schema);
-        for order in Order::ALL {
+        let edited = |order: Order| -> Result<Option<Arc<dyn Index>>> {
             let backfill = match order {
                 Order::Avet | Order::HistoryAvet => self.backfill(order, &newly_in_avet, changes)?,
                 _ => Vec::new(),
             };
-            let mut edits = self.edits(order, changes);
-            edits.extend(backfill.iter().map(|row| (row, Edit::Insert)));
-            if !edits.is_empty() {
-                let until = if order.is_history() { Some(changes.t.0) } else { None };
-                next.indexes[order as usize] =
-                    self.index(order).apply(&sorted(order, until, edits, [&self.schema, &changes.schema]))?;
+            let edits = if backfill.is_empty() {
+                self.edits(order, changes, &rows, false)
+            } else {
+                let mut opened = if order.is_history() { Columns::default() } else { changes.opened.clone() };
+                backfill.iter().for_each(|row| opened.push_row(row));
+                self.edits(order, changes, &Changed::new(&changes.closed, &opened), true)
+            };
+            if edits.is_empty() { Ok(None) } else { self.index(order).apply(&edits).map(Some) }
+        };
+        for (order, index) in of_each_order(rows.len(), edited) {
+            if let Some(index) = index? {
+                next.indexes[order as usize] = index;
             }
         }
         Ok(next)
@@ -165,25 +174,28 @@ impl Snapshot {
         self.library = Arc::clone(&earlier.library);
     }
 
-    /// What the rows of a transaction do to the index of an order.
-    fn edits<'a>(&self, order: Order, changes: &'a Changes) -> Vec<(&'a Row, Edit)> {
+    /// What the rows of a transaction do to the index of an order. `backfilled`: in a history order, those that begin are
+    /// rows of before that come into it.
+    fn edits(&self, order: Order, changes: &Changes, rows: &Changed, backfilled: bool) -> Edits {
+        let (before, after) = (&*self.schema, &*changes.schema);
+        // Rows come from before and after a change of the schema, so both must agree on the kind of the values.
+        let of_one_kind = |a: AttrId| {
+            let is_one = |schema: &Schema| schema.get(a).map(|attribute| attribute.has_one_kind());
+            is_one(before).unwrap_or(true) && is_one(after).unwrap_or(false)
+        };
         if order.is_history() {
-            if !self.settings.keep_history {
-                return Vec::new();
-            }
-            let mut kept = Membership::new(|a| {
-                belongs(order, &changes.schema, a)
-                    && changes.schema.get(a).is_none_or(|attribute| !attribute.no_history)
-            });
-            return changes.closed.iter().filter(|row| kept.has(row.a)).map(|row| (row, Edit::Insert)).collect();
+            let is_kept = |a: AttrId, is_ending: bool| match is_ending {
+                true => {
+                    let is_in = belongs(order, after, a) && after.get(a).is_none_or(|attribute| !attribute.no_history);
+                    self.settings.keep_history && is_in
+                }
+                false => backfilled,
+            };
+            return rows.edits(order, (Edit::Insert, Some(changes.t.0)), is_kept, of_one_kind);
         }
-        let mut edits = Vec::with_capacity(changes.opened.len() + changes.closed.len());
         // Rows leave the indexes that they are in, which the schema before tells.
-        let mut was_in = Membership::new(|a| belongs(order, &self.schema, a));
-        edits.extend(changes.closed.iter().filter(|row| was_in.has(row.a)).map(|row| (row, Edit::Remove)));
-        let mut is_in = Membership::new(|a| belongs(order, &changes.schema, a));
-        edits.extend(changes.opened.iter().filter(|row| is_in.has(row.a)).map(|row| (row, Edit::Insert)));
-        edits
+        let stands = |a: AttrId, is_ending: bool| belongs(order, if is_ending { before } else { after }, a);
+        rows.edits(order, (Edit::Remove, None), stands, of_one_kind)
     }
 
     /// The attributes whose facts come into AVET with the new schema.
@@ -208,79 +220,42 @@ impl Snapshot {
             }
         }
         if !rows.is_empty() && !order.is_history() {
-            let closed: HashSet<(u64, AttrId, &Value)> = changes.closed.iter().map(|r| (r.e, r.a, &r.v)).collect();
-            rows.retain(|row| !closed.contains(&(row.e, row.a, &row.v)));
+            let closed = (0..changes.closed.len()).map(|i| changes.closed.row(i));
+            let closed: HashSet<(u64, AttrId, Value)> = closed.map(|row| (row.e, row.a, row.v)).collect();
+            rows.retain(|row| !closed.contains(&(row.e, row.a, row.v.clone())));
         }
         Ok(rows)
     }
 }
 
-/// Whether rows of an attribute stand in an order, remembered for runs of rows of few attributes.
-struct Membership<F> {
-    decide: F,
-    known: HashMap<AttrId, bool>,
-}
+/// Rows of a transaction from which on its orders are shared out to two threads: the work of some hundred microseconds.
+const SHARED_FROM: usize = 1000;
 
-impl<F: Fn(AttrId) -> bool> Membership<F> {
-    fn new(decide: F) -> Self {
-        Membership { decide, known: HashMap::new() }
+/// What `edited` gives for each order, for a transaction of so many rows.
+fn of_each_order<T: Send>(rows: usize, edited: impl Fn(Order) -> T + Sync) -> Vec<(Order, T)> {
+    if rows < SHARED_FROM {
+        return Order::ALL.into_iter().map(|order| (order, edited(order))).collect();
     }
-
-    fn has(&mut self, a: AttrId) -> bool {
-        *self.known.entry(a).or_insert_with(|| (self.decide)(a))
-    }
-}
-
-/// Edits sorted by `order`. Open rows get the end `until`, where it is given. Rows come from before and after a change of
-/// the schema, so both must agree that the values of an attribute are of one kind.
-fn sorted(order: Order, until: Option<u64>, edits: Vec<(&Row, Edit)>, schemas: [&Schema; 2]) -> Edits {
-    let [before, after] = schemas;
-    let mut of_one_kind = Membership::new(|a| {
-        let is_one = |schema: &Schema| schema.get(a).map(|attribute| has_one_kind(attribute));
-        is_one(before).unwrap_or(true) && is_one(after).unwrap_or(false)
-    });
-    // The first two components as integers, so that few comparisons have to look at the rows.
-    let mut keyed: Vec<((u64, u64), &Row, Edit)> = Vec::with_capacity(edits.len());
-    keyed.extend(edits.into_iter().map(|(row, edit)| {
-        let a = u64::from(row.a.0);
-        let key = match order {
-            Order::Eavt | Order::HistoryEavt => (row.e, a),
-            Order::Aevt | Order::HistoryAevt => (a, row.e),
-            Order::Avet | Order::HistoryAvet if of_one_kind.has(row.a) => (a, rank(&row.v)),
-            Order::Avet | Order::HistoryAvet => (a, 0),
-        };
-        (key, row, edit)
-    }));
-    keyed.sort_unstable_by(|(x, row_x, _), (y, row_y, _)| x.cmp(y).then_with(|| order.compare(row_x, row_y)));
-    let mut columns = Columns::default();
-    for (_, row, _) in &keyed {
-        let end = if row.until == OPEN { until.unwrap_or(OPEN) } else { row.until };
-        columns.push(row.e, row.a, &row.v.as_ref(), row.tx, end);
-    }
-    Edits::ascending(order, columns, keyed.into_iter().map(|(.., edit)| edit).collect())
+    // Whoever is free takes the next. AVET first: new facts are scattered over it, but come last in the others.
+    let [eavt, aevt, avet, history_eavt, history_aevt, history_avet] = Order::ALL;
+    let orders = [avet, aevt, eavt, history_avet, history_aevt, history_eavt];
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let mine = std::iter::from_fn(|| orders.get(next.fetch_add(1, atomic::Ordering::Relaxed)));
+        mine.map(|order| (*order, edited(*order))).collect::<Vec<_>>()
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(take);
+        let mut all = take();
+        all.append(&mut other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        all
+    })
 }
 
 /// The removal of rows that stand in the index of `order`.
 pub(super) fn removals<'a>(order: Order, rows: impl Iterator<Item = &'a Row>, schema: &Schema) -> Edits {
-    sorted(order, None, rows.map(|row| (row, Edit::Remove)).collect(), [schema, schema])
-}
-
-fn has_one_kind(attribute: &Attribute) -> bool {
-    attribute.value_type.and_then(ValueType::kind).is_some()
-}
-
-/// A number that never descends as values of one kind ascend.
-fn rank(v: &Value) -> u64 {
-    match v {
-        Value::Long(n) | Value::Instant(n) => (*n as u64) ^ (1 << 63),
-        Value::Ref(id) => id.0,
-        Value::Str(text) | Value::Uri(text) => {
-            let mut first = [0; 8];
-            first.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
-            u64::from_be_bytes(first)
-        }
-        _ => 0,
-    }
+    let of_one_kind = |a: AttrId| schema.get(a).is_some_and(|attribute| attribute.has_one_kind());
+    Changed::new(&rows.collect(), &Columns::default()).edits(order, (Edit::Remove, None), |_, _| true, of_one_kind)
 }
 
 /// Whether rows of the attribute stand in the order: all do in EAVT and AEVT, some in AVET.
@@ -288,29 +263,5 @@ pub(super) fn belongs(order: Order, schema: &Schema, a: AttrId) -> bool {
     match order {
         Order::Avet | Order::HistoryAvet => schema.get(a).is_some_and(|attribute| attribute.in_avet()),
         _ => true,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Value, rank};
-    use crate::datom::EntityId;
-    use proptest::prelude::any;
-    use proptest::{prop_assert, proptest};
-
-    proptest! {
-        #[test]
-        fn ranks_ascend_with_values(x in any::<i64>(), y in any::<i64>(), s in "[a-b\0é]{0,10}", t in "[a-b\0é]{0,10}") {
-            for (x, y) in [
-                (Value::Long(x), Value::Long(y)),
-                (Value::Instant(x), Value::Instant(y)),
-                (Value::Ref(EntityId(x as u64 >> 1)), Value::Ref(EntityId(y as u64 >> 1))),
-                (Value::from(s.clone()), Value::from(t.clone())),
-                (Value::Uri(s.into()), Value::Uri(t.into())),
-            ] {
-                let (low, high) = if x <= y { (x, y) } else { (y, x) };
-                prop_assert!(rank(&low) <= rank(&high), "{low:?} {high:?}");
-            }
-        }
     }
 }

@@ -151,6 +151,7 @@ fn changes(snapshot: &Snapshot, t: u64, sayings: &[Saying<'_>]) -> Changes {
         }
         max_eid = max_eid.max(EntityId(*e));
     }
+    let (opened, closed) = (opened.iter().collect(), closed.iter().collect());
     Changes { t: EntityId(t), instant, opened, closed, schema: Arc::clone(&snapshot.schema), max_eid }
 }
 

@@ -65,6 +65,11 @@ impl Attribute {
         self.value_type == Some(ValueType::Ref)
     }
 
+    /// Whether all its values are of one kind of [`Value`](crate::Value).
+    pub(crate) fn has_one_kind(&self) -> bool {
+        self.value_type.and_then(ValueType::kind).is_some()
+    }
+
     /// Whether its values are tuples that hold entities, by their types.
     pub(crate) fn has_refs(&self) -> bool {
         match &self.tuple {

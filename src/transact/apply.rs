@@ -37,13 +37,15 @@ pub(super) fn apply(context: Context<'_>, schema: &Schema, facts: &mut [Fact]) -
     let mut apply = Apply { context, stored, changes: Vec::with_capacity(facts.len()) };
     for group in places.chunk_by(|x, y| (x.0, x.1) == (y.0, y.1)) {
         let (e, a, first) = group[0];
-        let attribute = schema.get(a);
-        let many = attribute.is_some_and(|attribute| attribute.is_many());
         let is_new = context.is_new(e);
         if let ([_], true, What::Add) = (group, is_new, &facts[first as usize].what) {
             let v = std::mem::replace(&mut facts[first as usize].v, Value::Nil);
             apply.open(first, e, a, v);
-        } else if many && group.iter().all(|(.., i)| matches!(facts[*i as usize].what, What::Add | What::Retract)) {
+            continue;
+        }
+        let attribute = schema.get(a);
+        let many = attribute.is_some_and(|attribute| attribute.is_many());
+        if many && group.iter().all(|(.., i)| matches!(facts[*i as usize].what, What::Add | What::Retract)) {
             apply.by_value(e, a, is_new, group, facts)?;
         } else {
             apply.whole(e, a, is_new, attribute.map(|attribute| &**attribute), group, facts)?;
@@ -105,11 +107,11 @@ impl Apply<'_> {
         for (first, last) in runs {
             let added = matches!(facts[last].what, What::Add);
             let v = std::mem::replace(&mut facts[last].v, Value::Nil);
-            let key = Key { e: Some(e), a: Some(a), v: Some(v), ..Key::default() };
-            let row = if is_new { None } else { self.stored.first(&key)? };
-            match (row, key.v) {
-                (None, Some(v)) if added => self.open(first as u32, e, a, v),
-                (Some(row), _) if !added => self.close(first as u32, row),
+            let key = || Key { e: Some(e), a: Some(a), v: Some(v.clone()), ..Key::default() };
+            let row = if is_new { None } else { self.stored.first(key())? };
+            match row {
+                None if added => self.open(first as u32, e, a, v),
+                Some(row) if !added => self.close(first as u32, row),
                 _ => {}
             }
         }
@@ -127,7 +129,7 @@ impl Apply<'_> {
         facts: &mut [Fact],
     ) -> Result<()> {
         let key = Key { e: Some(e), a: Some(a), ..Key::default() };
-        let rows = if is_new { Vec::new() } else { self.stored.all(&key)? };
+        let rows = if is_new { Vec::new() } else { self.stored.all(key)? };
         let mut held: BTreeMap<Value, Held> =
             rows.into_iter().map(|row| (row.v.clone(), Held { row: Some(row), fact: 0 })).collect();
         // Rows that were there before and are gone, and the fact that took them away.

@@ -107,7 +107,7 @@ impl Caller<'_> {
         let named = match entity {
             Some(e) => {
                 let key = Key { e: Some(e), a: Some(builtin::FN), ..Key::default() };
-                Probe::new(&**snapshot.index(Order::Eavt)).first(&key)?
+                Probe::new(&**snapshot.index(Order::Eavt)).first(key)?
             }
             None => None,
         };

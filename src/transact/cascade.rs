@@ -109,7 +109,7 @@ impl Cascade<'_> {
             let mut probe = Probe::new(&**self.context.snapshot.index(Order::Avet));
             for a in &self.refs {
                 let key = Key { a: Some(*a), v: Some(Value::Ref(EntityId(e))), ..Key::default() };
-                found.extend(probe.all(&key)?.into_iter().map(|row| (row.e, row.a)));
+                found.extend(probe.all(key)?.into_iter().map(|row| (row.e, row.a)));
             }
         }
         let said = self.to_entity.get(&e).into_iter().flatten().map(|i| (self.out[*i].e, self.out[*i].a));
@@ -149,6 +149,6 @@ impl Cascade<'_> {
         if self.context.is_new(e) {
             return Ok(Vec::new());
         }
-        Probe::new(&**self.context.snapshot.index(Order::Eavt)).all(&Key { e: Some(e), ..Key::default() })
+        Probe::new(&**self.context.snapshot.index(Order::Eavt)).all(Key { e: Some(e), ..Key::default() })
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn take(schema: &Schema, facts: &mut Vec<Fact>) -> Vec<Claim> {
     let is_claim = |fact: &Fact| {
         matches!(fact.what, What::Add) && schema.get(fact.a).is_some_and(|attribute| members(attribute).is_some())
     };
-    if !facts.iter().any(is_claim) {
+    if schema.iter().all(|attribute| members(attribute).is_none()) || !facts.iter().any(is_claim) {
         return Vec::new();
     }
     let (claims, rest): (Vec<Fact>, Vec<Fact>) = std::mem::take(facts).into_iter().partition(is_claim);
@@ -47,7 +47,7 @@ pub(super) fn take(schema: &Schema, facts: &mut Vec<Fact>) -> Vec<Claim> {
 pub(super) fn check(context: Context<'_>, schema: &Schema, claims: &[Claim], changes: &[Change]) -> Result<()> {
     for claim in claims {
         let key = Key { e: Some(claim.e), a: Some(claim.a), ..Key::default() };
-        let before = Probe::new(&**context.snapshot.index(Order::Eavt)).first(&key)?.map(|row| row.v);
+        let before = Probe::new(&**context.snapshot.index(Order::Eavt)).first(key)?.map(|row| row.v);
         let said = changes.iter().rev().find(|change| (change.row.e, change.row.a) == (claim.e, claim.a));
         let now = match said {
             Some(change) if change.added => Some(change.row.v.clone()),

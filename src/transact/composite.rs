@@ -77,7 +77,7 @@ pub(super) fn follow(
                 return Ok(None);
             }
             let key = Key { e: Some(e), a: Some(a), ..Key::default() };
-            Probe::new(&**context.snapshot.index(Order::Eavt)).first(&key)
+            Probe::new(&**context.snapshot.index(Order::Eavt)).first(key)
         };
         let mut values = Vec::new();
         for ident in members_of(&composite).iter() {
@@ -117,7 +117,7 @@ pub(super) fn backfill(before: &Schema, after: &Snapshot, t: u64) -> Result<Vec<
         }
         let of_attribute = |a: AttrId| {
             let key = Key { a: Some(a), ..Key::default() };
-            Probe::new(&**after.index(Order::Aevt)).all(&key)
+            Probe::new(&**after.index(Order::Aevt)).all(key)
         };
         let mut tuples: BTreeMap<u64, Vec<Value>> = BTreeMap::new();
         for (i, ident) in members.iter().enumerate() {

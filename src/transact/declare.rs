@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::datom::{AttrId, Cut, Key, Order, Row, Value};
+use crate::datom::{AttrId, Columns, Cut, Key, Order, Row, Value};
 use crate::db::{EntityRef, Snapshot};
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
@@ -118,11 +118,11 @@ fn drafts<'a>(schema: &Schema, ops: &'a [Op]) -> Vec<Draft<'a>> {
 pub(super) fn derive(
     before: &Snapshot,
     interned: &mut Vec<(Keyword, AttrId)>,
-    opened: &[Row],
-    closed: &[Row],
+    opened: &Columns,
+    closed: &Columns,
 ) -> Result<Arc<Schema>> {
-    let is_part = |row: &&Row| row.a < FIRST_USER_ATTRIBUTE && change::is_definition(row.a);
-    let touched: BTreeSet<u64> = opened.iter().chain(closed).filter(is_part).map(|row| row.e).collect();
+    let (opened, closed) = (parts(opened), parts(closed));
+    let touched: BTreeSet<u64> = opened.iter().chain(&closed).map(|row| row.e).collect();
     if touched.is_empty() && interned.is_empty() {
         return Ok(Arc::clone(&before.schema));
     }
@@ -132,13 +132,13 @@ pub(super) fn derive(
     }
     let mut after: BTreeMap<u64, Vec<(AttrId, Value)>> =
         touched.iter().map(|e| Ok((*e, definition(before, *e)?))).collect::<Result<_>>()?;
-    for row in closed.iter().filter(is_part) {
+    for row in closed {
         if let Some(datoms) = after.get_mut(&row.e) {
             datoms.retain(|(a, v)| *a != row.a || *v != row.v);
         }
     }
-    for row in opened.iter().filter(is_part) {
-        after.entry(row.e).or_default().push((row.a, row.v.clone()));
+    for row in opened {
+        after.entry(row.e).or_default().push((row.a, row.v));
     }
     let mut defined = Vec::new();
     for (e, mut datoms) in after {
@@ -174,6 +174,15 @@ pub(super) fn derive(
         schema.put(attribute);
     }
     Ok(Arc::new(schema))
+}
+
+/// The rows that are parts of definitions.
+fn parts(rows: &Columns) -> Vec<Row> {
+    let is_part = |i: &usize| {
+        let a = AttrId(rows.a.get(*i) as u32);
+        a < FIRST_USER_ATTRIBUTE && change::is_definition(a)
+    };
+    (0..rows.len()).filter(is_part).map(|i| rows.row(i)).collect()
 }
 
 /// An attribute belongs to the entity that has its ident.
@@ -232,7 +241,7 @@ pub(super) fn check(
     context: Context<'_>,
     worked: &Schema,
     after: &Snapshot,
-    opened: &[Row],
+    opened: &Columns,
     defining: &HashMap<u64, u32>,
 ) -> Result<()> {
     let before = context.snapshot;
@@ -243,7 +252,7 @@ pub(super) fn check(
         Some(op) => context.locate(*op, error),
         None => error,
     };
-    for row in opened.iter().filter(|row| row.a == builtin::IDENT) {
+    for row in parts(opened).iter().filter(|row| row.a == builtin::IDENT) {
         if let Value::Keyword(ident) = row.v {
             change::check_ident(ident).map_err(|error| locate(row.e, error))?;
         }

@@ -50,7 +50,8 @@ pub(super) struct Expander<'a> {
 }
 
 pub(super) fn expand(context: Context<'_>, declared: Declared, meta: EntityMap, ops: Vec<Op>) -> Result<Expanded> {
-    let mut facts = Vec::with_capacity(1 + ops.len());
+    let of_op = |op: &Op| if let Op::Entity(entity) = op { entity.attributes.len() } else { 1 };
+    let mut facts = Vec::with_capacity(1 + ops.iter().map(of_op).sum::<usize>());
     // The first fact is when the transaction happens; the instant is filled in once all is expanded.
     facts.push(Fact {
         e: context.t,
@@ -62,7 +63,8 @@ pub(super) fn expand(context: Context<'_>, declared: Declared, meta: EntityMap, 
         map: false,
     });
     let Declared { schema, interned, idents } = declared;
-    let out = Expanded { facts, temps: Temps::default(), max_named: 0, schema, interned, ensures: Vec::new() };
+    let temps = Temps::with_room(ops.len());
+    let out = Expanded { facts, temps, max_named: 0, schema, interned, ensures: Vec::new() };
     let ensure = Arc::new(Attribute {
         value_type: Some(ValueType::Ref),
         cardinality: Cardinality::Many,

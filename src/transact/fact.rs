@@ -74,6 +74,10 @@ pub(super) struct Temps {
 }
 
 impl Temps {
+    pub fn with_room(n: usize) -> Temps {
+        Temps { names: Vec::with_capacity(n), ..Temps::default() }
+    }
+
     pub fn named(&mut self, name: &TempId) -> u64 {
         if let Some(number) = self.numbers.get(name) {
             return TEMP | u64::from(*number);

@@ -52,7 +52,7 @@ pub(crate) use record::TxRecord;
 
 use std::sync::Arc;
 
-use crate::datom::{AttrId, Datom, EntityId, Value};
+use crate::datom::{AttrId, Columns, Datom, EntityId, Row, Value};
 use crate::db::{Changes, Db, Purged};
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
@@ -203,9 +203,8 @@ fn conclude(
     let snapshot = context.snapshot;
     let Conclusion { t, instant, max_eid, mut interned, tempids, tx_meta, purged } = conclusion;
     declare::spare_system(context, facts, &changes)?;
-    let mut tx_data: Vec<Datom> = changes.iter().map(|change| datom(change, t)).collect();
     let defining = declare::defining(facts, &changes);
-    let (opened, closed) = part(changes);
+    let (mut tx_data, opened, closed) = part(changes, t);
     let schema = declare::derive(snapshot, &mut interned, &opened, &closed)?;
     let mut changes = Changes { t, instant, opened, closed, schema, max_eid };
     let mut after = snapshot.apply(&changes)?;
@@ -216,11 +215,10 @@ fn conclude(
     let tuples = composite::backfill(&snapshot.schema, &after, t.0)?;
     if !tuples.is_empty() {
         tx_data.extend(tuples.iter().map(Db::datom));
-        let others = changes.opened.len();
-        changes.opened.extend(tuples);
+        tuples.iter().for_each(|tuple| changes.opened.push_row(tuple));
         after = snapshot.apply(&changes)?;
         declare::check_backfilled(context, &after, &defining)?;
-        predicates::check_backfilled(&snapshot.library.tables(), &after, &changes.opened[others..])?;
+        predicates::check_backfilled(&snapshot.library.tables(), &after, &tuples)?;
     }
     let db_after = Db::new(Arc::new(after));
     let gone = purged.as_ref().map(purge::datoms).unwrap_or_default();
@@ -228,18 +226,16 @@ fn conclude(
     Ok(Transacted { report, changes, interned, purged })
 }
 
-fn datom(change: &apply::Change, t: EntityId) -> Datom {
-    let row = &change.row;
-    Datom { e: EntityId(row.e), a: row.a, v: row.v.clone(), tx: t, added: change.added }
-}
-
-/// The rows that begin, and those that end.
-fn part(changes: Vec<apply::Change>) -> (Vec<crate::datom::Row>, Vec<crate::datom::Row>) {
-    let (mut opened, mut closed) = (Vec::with_capacity(changes.len()), Vec::new());
-    for change in changes {
-        if change.added { &mut opened } else { &mut closed }.push(change.row);
+/// The changes as datoms; the rows that begin, and those that end.
+fn part(changes: Vec<apply::Change>, t: EntityId) -> (Vec<Datom>, Columns, Columns) {
+    let added = changes.iter().filter(|change| change.added).count();
+    let mut datoms = Vec::with_capacity(changes.len());
+    let (mut opened, mut closed) = (Columns::with_room(added), Columns::with_room(changes.len() - added));
+    for apply::Change { added, row: Row { e, a, v, tx, until }, .. } in changes {
+        if added { &mut opened } else { &mut closed }.push(e, a, &v.as_ref(), tx, until);
+        datoms.push(Datom { e: EntityId(e), a, v, tx: t, added });
     }
-    (opened, closed)
+    (datoms, opened, closed)
 }
 
 /// The latest `:db/txInstant` that tx-data can ask for: every later transaction needs a later one.

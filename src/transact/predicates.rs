@@ -116,7 +116,7 @@ pub(super) fn ensure(context: Context<'_>, tables: &Tables, after: &Db, ensures:
 fn meets(tables: &Tables, after: &Db, e: EntityId, spec: u64) -> Result<()> {
     let of_entity = |e: u64, a: AttrId| {
         let key = Key { e: Some(e), a: Some(a), ..Key::default() };
-        Probe::new(&**after.snapshot().index(Order::Eavt)).all(&key)
+        Probe::new(&**after.snapshot().index(Order::Eavt)).all(key)
     };
     let (attributes, predicates) = (of_entity(spec, builtin::ENTITY_ATTRS)?, of_entity(spec, builtin::ENTITY_PREDS)?);
     let name = match of_entity(spec, builtin::IDENT)?.first().map(|row| &row.v) {

@@ -1,6 +1,6 @@
 //! Many look-ups in one index, in ascending order, over one cursor.
 
-use crate::datom::{Columns, Cut, Key, Row};
+use crate::datom::{Columns, Cut, Key, Row, compare};
 use crate::error::Result;
 use crate::index::{Chunk, Cursor, Direction, Index};
 
@@ -19,21 +19,23 @@ impl<'a> Probe<'a> {
     }
 
     /// The first row that begins with `key`.
-    pub fn first(&mut self, key: &Key) -> Result<Option<Row>> {
-        let found = self.seek(&Cut::before(key.clone()))?;
-        Ok(found.map(|(columns, i)| columns.row(i)).filter(|row| begins_with(row, key)))
+    pub fn first(&mut self, key: Key) -> Result<Option<Row>> {
+        Ok(self.find(key)?.map(|(columns, i)| columns.row(i)))
+    }
+
+    /// Where the first row that begins with `key` stands.
+    pub fn find(&mut self, key: Key) -> Result<Option<(&Columns, usize)>> {
+        let cut = Cut::before(key);
+        Ok(self.seek(&cut)?.filter(|(columns, i)| begins_with(columns, *i, &cut.key)))
     }
 
     /// All rows that begin with `key`.
-    pub fn all(&mut self, key: &Key) -> Result<Vec<Row>> {
+    pub fn all(&mut self, key: Key) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
-        let mut found = self.seek(&Cut::before(key.clone()))?;
-        while let Some((columns, i)) = found {
-            let row = columns.row(i);
-            if !begins_with(&row, key) {
-                break;
-            }
-            rows.push(row);
+        let cut = Cut::before(key);
+        let mut found = self.seek(&cut)?;
+        while let Some((columns, i)) = found.filter(|(columns, i)| begins_with(columns, *i, &cut.key)) {
+            rows.push(columns.row(i));
             found = self.advance()?;
         }
         Ok(rows)
@@ -81,7 +83,9 @@ impl<'a> Probe<'a> {
     }
 }
 
-/// Whether the row has the entity, attribute and value of the key, where the key has them.
-fn begins_with(row: &Row, key: &Key) -> bool {
-    key.e.is_none_or(|e| e == row.e) && key.a.is_none_or(|a| a == row.a) && key.v.as_ref().is_none_or(|v| *v == row.v)
+/// Whether row `i` has the entity, attribute and value of the key, where the key has them.
+fn begins_with(columns: &Columns, i: usize, key: &Key) -> bool {
+    key.e.is_none_or(|e| e == columns.e.get(i))
+        && key.a.is_none_or(|a| u64::from(a.0) == columns.a.get(i))
+        && key.v.as_ref().is_none_or(|v| compare(&columns.v.get(i), &v.as_ref()).is_eq())
 }

@@ -5,7 +5,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::datom::{AttrId, Cut, Datom, EntityId, Key, OPEN, Order, Row, TX0, Value};
+use crate::datom::{AttrId, Columns, Cut, Datom, EntityId, Key, OPEN, Order, Row, TX0, Value};
 use crate::db::{EntityRef, Purged, Snapshot};
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
@@ -49,7 +49,7 @@ pub(super) fn purge(context: Context<'_>, ops: &[Op]) -> Result<Option<Purged>> 
 
 /// The snapshot that the rest of the transaction is made on.
 pub(super) fn without(snapshot: &Snapshot, purged: &Purged) -> Result<Snapshot> {
-    let schema = declare::derive(snapshot, &mut Vec::new(), &[], &purged.current())?;
+    let schema = declare::derive(snapshot, &mut Vec::new(), &Columns::default(), &purged.current().iter().collect())?;
     snapshot.purge(purged, schema)
 }
 

@@ -46,7 +46,7 @@ struct Head {
 impl TxRecord {
     /// The record of `changes`, in which the attributes `interned` got their numbers, after `purged` went.
     pub fn of(changes: &Changes, interned: &[(Keyword, AttrId)], purged: Option<&Purged>) -> TxRecord {
-        let blocks = |rows: &[Row]| rows.len().div_ceil(MAX_ROWS) as u32;
+        let blocks = |rows: &Columns| rows.len().div_ceil(MAX_ROWS) as u32;
         let head = Head {
             t: changes.t.0 - TX0,
             instant: changes.instant,
@@ -55,7 +55,7 @@ impl TxRecord {
             opened_blocks: blocks(&changes.opened),
             closed_blocks: blocks(&changes.closed),
         };
-        TxRecord { head, opened: columns(&changes.opened), closed: columns(&changes.closed), purged: purged.cloned() }
+        TxRecord { head, opened: changes.opened.clone(), closed: changes.closed.clone(), purged: purged.cloned() }
     }
 
     /// The rows that began.
@@ -113,7 +113,7 @@ impl TxRecord {
             let quiet = quiet.iter().map(|a| a.0).collect();
             let head = PurgeHead { entities: entities.clone(), quiet, blocks: rows.len().div_ceil(MAX_ROWS) as u32 };
             bytes = postcard::to_extend(&head, bytes).map_err(failed)?;
-            encode_blocks(&columns(rows), &mut bytes);
+            encode_blocks(&rows.iter().collect(), &mut bytes);
         }
         Ok(bytes)
     }
@@ -142,7 +142,7 @@ impl TxRecord {
         // Ids of transactions ascend; a load that keeps ids leaves gaps where its source had them.
         let t = TX0.checked_add(self.head.t).filter(|t| *t > before.basis_t.0 && EntityId(*t).is_transaction());
         let t = t.ok_or_else(|| damaged("it does not follow the last transaction"))?;
-        let (opened, closed) = (rows(&self.opened), rows(&self.closed));
+        let (opened, closed) = (self.opened.clone(), self.closed.clone());
         let mut interned: Vec<_> =
             self.head.interned.iter().map(|(ident, id)| (Keyword::new(ident), AttrId(*id))).collect();
         let known = interned.len();
@@ -167,12 +167,6 @@ impl TxRecord {
             }
         }
     }
-}
-
-fn columns(rows: &[Row]) -> Columns {
-    let mut columns = Columns::default();
-    rows.iter().for_each(|row| columns.push_row(row));
-    columns
 }
 
 fn rows(columns: &Columns) -> Vec<Row> {

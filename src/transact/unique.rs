@@ -44,11 +44,9 @@ pub(super) fn check(
             return Err(clash(context, schema, facts, second, first.row.e));
         }
         let key = Key { a: Some(first.row.a), v: Some(first.row.v.clone()), ..Key::default() };
-        match probe.first(&key)? {
-            Some(row) if row.e != first.row.e && !gone.contains(&(row.e, row.a, &row.v)) => {
-                return Err(clash(context, schema, facts, first, row.e));
-            }
-            _ => {}
+        let holder = probe.find(key)?.map(|(columns, i)| columns.e.get(i)).filter(|e| *e != first.row.e);
+        if let Some(e) = holder.filter(|e| !gone.contains(&(*e, first.row.a, &first.row.v))) {
+            return Err(clash(context, schema, facts, first, e));
         }
     }
     Ok(())
