@@ -112,6 +112,27 @@ fn heap_of(kind: ValueKind) -> Option<Heap> {
     }
 }
 
+/// The column with heaps that nearly all of the parts' rows, which are so many, come from, if most of its own are among
+/// them; and the bytes of its heaps that no cell would point at then.
+fn most_of<'a>(
+    parts: impl Iterator<Item = (&'a ValueColumn, Range<usize>)> + Clone,
+    rows: usize,
+) -> Option<(&'a ValueColumn, usize)> {
+    let most = parts.clone().map(|(column, _)| column).find(|column| 2 * column.len() > rows)?;
+    let own = parts.filter(|(column, _)| std::ptr::eq(*column, most)).map(|(_, range)| range);
+    let kept: usize = own.clone().map(|range| range.len()).sum();
+    if most.heap_len() == 0 || 2 * kept < rows || 4 * kept < 3 * most.len() {
+        return None;
+    }
+    let (mut garbage, mut next) = (most.garbage, 0);
+    for range in own {
+        garbage += if next < range.start { most.heap_len_of(next..range.start) } else { 0 };
+        next = range.end;
+    }
+    garbage += most.heap_len_of(next..most.len());
+    (4 * garbage <= most.heap_len()).then_some((most, garbage))
+}
+
 impl ValueColumn {
     /// The number of rows.
     pub fn len(&self) -> usize {
@@ -248,7 +269,13 @@ impl ValueColumn {
     /// The rows of `parts`, one part after the other, in the room that they need.
     pub(super) fn concat<'a>(parts: impl Iterator<Item = (&'a ValueColumn, Range<usize>)> + Clone) -> ValueColumn {
         let mut out = ValueColumn::default();
-        out.cells.reserve_exact(parts.clone().map(|(_, range)| range.len()).sum());
+        let rows = parts.clone().map(|(_, range)| range.len()).sum();
+        out.cells.reserve_exact(rows);
+        if let Some((most, garbage)) = most_of(parts.clone(), rows) {
+            out.concat_onto(most, parts);
+            out.garbage = garbage;
+            return out;
+        }
         // What lies in the heaps, of each part.
         let mut spans = Vec::new();
         if parts.clone().any(|(column, _)| column.heap_len() > 0) {
@@ -270,6 +297,36 @@ impl ValueColumn {
             }
         }
         out
+    }
+
+    /// [`concat`](Self::concat) where `most` of the rows are of one column: its heaps are copied as they are, and what the
+    /// other rows have follows them.
+    fn concat_onto<'a>(
+        &mut self,
+        most: &'a ValueColumn,
+        parts: impl Iterator<Item = (&'a ValueColumn, Range<usize>)> + Clone,
+    ) {
+        let others = parts.clone().filter(|(column, _)| !std::ptr::eq(*column, most));
+        let (mut text, mut bytes) = (most.text.len(), most.bytes.len());
+        for (other, range) in others {
+            let spans = other.spans(range);
+            (text, bytes) = (text + spans.0.used, bytes + spans.1.used);
+        }
+        self.text.reserve_exact(text);
+        self.bytes.reserve_exact(bytes);
+        self.text.push_str(&most.text);
+        self.bytes.extend_from_slice(&most.bytes);
+        for (column, range) in parts.filter(|(_, range)| !range.is_empty()) {
+            if !std::ptr::eq(column, most) {
+                self.extend_each(column, range);
+                continue;
+            }
+            match &most.kinds {
+                Kinds::One(kind) => self.extend_kinds(*kind, range.len()),
+                Kinds::Each(kinds) => self.part_kinds().extend_from_slice(&kinds[range.clone()]),
+            }
+            self.cells.extend_from_slice(&most.cells[range]);
+        }
     }
 
     /// Appends rows whose bytes lie close together in the heaps: two copies, and the cells moved by a distance.

@@ -123,3 +123,59 @@ fn novelty_is_the_weight_of_the_nodes() {
     }
     assert_eq!(index.novelty(), 0);
 }
+
+/// Text rows in AVET, as many batches scatter them over all leaves.
+fn scattered(n: u64, tx: u64) -> Vec<(Row, Edit)> {
+    let text = |e: u64| format!("{}@example.org", e.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 24);
+    let row = |e: u64| Row { e, a: AttrId(1), v: Value::Str(text(e).into()), tx: TX0 + tx, until: OPEN };
+    (tx * n..(tx + 1) * n).map(|e| (row(e), Edit::Insert)).collect()
+}
+
+fn rows_of(index: &dyn Index) -> Vec<Row> {
+    let mut cursor = index.cursor(None, None, crate::index::Direction::Forward).expect("opens");
+    let mut rows = Vec::new();
+    while let Some(chunk) = cursor.next().expect("reads") {
+        rows.extend(chunk.rows().map(|i| chunk.columns.row(i)));
+    }
+    rows
+}
+
+#[test]
+fn leaves_take_the_room_that_their_rows_need() {
+    let mut index = PersistentSet.empty(Order::Avet, &FormKind::Nil.into(), Arc::new(NoNodes)).expect("is made");
+    for tx in 0..60 {
+        index = index.apply(&Edits::sorted(Order::Avet, scattered(200, tx))).expect("applies");
+    }
+    index.check().expect("is right");
+    // An entity, a transaction, a cell and the text itself.
+    let text = |row: &Row| if let Value::Str(text) = &row.v { text.len() } else { 0 };
+    let needed: usize = rows_of(&*index).iter().map(|row| 24 + text(row)).sum();
+    assert!(index.novelty() < needed + needed / 8, "{} bytes for {needed}", index.novelty());
+}
+
+#[test]
+fn two_threads_make_what_one_does() {
+    for (size, kind) in [(16, "small"), (256, "usual")] {
+        let none =
+            || PersistentSet.empty(Order::Avet, &factor(FormKind::Int(size)), Arc::new(NoNodes)).expect("is made");
+        let (mut together, mut apart) = (none(), none());
+        for tx in 0..6 {
+            let mut edits = scattered(4000, tx);
+            if tx > 0 {
+                // Every third row of the batch before goes.
+                let before = scattered(4000, tx - 1).into_iter().step_by(3);
+                edits.extend(before.map(|(row, _)| (row, Edit::Remove)));
+            }
+            together = together.apply(&Edits::sorted(Order::Avet, edits.clone())).expect("applies");
+            edits.sort_by(|(x, _), (y, _)| Order::Avet.compare(x, y));
+            for some in edits.chunks(100) {
+                apart = apart.apply(&Edits::sorted(Order::Avet, some.to_vec())).expect("applies");
+            }
+            together.check().unwrap_or_else(|error| panic!("{kind}: {error}"));
+            assert_eq!(rows_of(&*together), rows_of(&*apart), "{kind}");
+        }
+        let all: Vec<_> = rows_of(&*together).into_iter().map(|row| (row, Edit::Remove)).collect();
+        together = together.apply(&Edits::sorted(Order::Avet, all)).expect("applies");
+        assert_eq!((together.len(), together.novelty()), (0, 0));
+    }
+}

@@ -7,6 +7,7 @@ mod coercions;
 mod errors;
 mod forms;
 mod functions;
+mod large;
 mod model;
 mod purges;
 mod schema;
