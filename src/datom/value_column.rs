@@ -118,12 +118,14 @@ fn most_of<'a>(
     parts: impl Iterator<Item = (&'a ValueColumn, Range<usize>)> + Clone,
     rows: usize,
 ) -> Option<(&'a ValueColumn, usize)> {
-    let most = parts.clone().map(|(column, _)| column).find(|column| 2 * column.len() > rows)?;
-    let own = parts.filter(|(column, _)| std::ptr::eq(*column, most)).map(|(_, range)| range);
-    let kept: usize = own.clone().map(|range| range.len()).sum();
-    if most.heap_len() == 0 || 2 * kept < rows || 4 * kept < 3 * most.len() {
-        return None;
-    }
+    let of = |own: &'a ValueColumn| parts.clone().filter(move |(column, _)| std::ptr::eq(*column, own));
+    let is_most = |column: &&'a ValueColumn| {
+        let kept: usize = of(column).map(|(_, range)| range.len()).sum();
+        column.heap_len() > 0 && 2 * kept >= rows && 4 * kept >= 3 * column.len()
+    };
+    // Parts take turns, so the first or the second is of that column.
+    let most = parts.clone().take(2).map(|(column, _)| column).find(is_most)?;
+    let own = of(most).map(|(_, range)| range);
     let (mut garbage, mut next) = (most.garbage, 0);
     for range in own {
         garbage += if next < range.start { most.heap_len_of(next..range.start) } else { 0 };

@@ -183,6 +183,9 @@ impl Snapshot {
             let is_one = |schema: &Schema| schema.get(a).map(|attribute| attribute.has_one_kind());
             is_one(before).unwrap_or(true) && is_one(after).unwrap_or(false)
         };
+        if order.is_history() && changes.closed.is_empty() && !backfilled {
+            return Edits::default();
+        }
         if order.is_history() {
             let is_kept = |a: AttrId, is_ending: bool| match is_ending {
                 true => {
