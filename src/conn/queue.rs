@@ -1,9 +1,8 @@
 //! Transactions that wait for the writer, and whose turn it is to be the writer.
 //!
 //! There are two turns: to apply all that waits, and to make durable all that was applied. Each is the turn of one caller
-//! at a time, who does it for all others, so the two go on beside each other, and who waits is woken once, when its own
-//! transaction is decided. A caller who finds a turn free takes it: who is alone never waits. Who has a turn keeps it for a
-//! while as long as others come, since to pass it on is to wait for another to wake up.
+//! at a time, who does it for all others and then passes it on, so the two go on beside each other, and who waits is woken
+//! once, when its own transaction is decided. A caller who finds a turn free takes it: who is alone never waits.
 
 use std::any::Any;
 use std::panic::resume_unwind;
@@ -173,12 +172,6 @@ impl Queue {
     pub fn committing(&self) -> Committing<'_> {
         Committing { queue: self }
     }
-
-    /// The turn to commit, if it is nobody's.
-    pub fn try_committing(&self) -> Option<Committing<'_>> {
-        let is_free = !std::mem::replace(&mut self.state.lock().committing, true);
-        is_free.then(|| self.committing())
-    }
 }
 
 impl State {
@@ -209,18 +202,6 @@ pub(super) struct Applying<'a> {
     ticket: &'a Arc<Ticket>,
 }
 
-impl Applying<'_> {
-    /// Whether more waits. If so, what was applied so far is another's to commit.
-    pub fn goes_on(&self) -> bool {
-        let mut state = self.queue.state.lock();
-        if state.waiting.is_empty() {
-            return false;
-        }
-        state.offer_commit();
-        true
-    }
-}
-
 impl Drop for Applying<'_> {
     fn drop(&mut self) {
         let mut state = self.queue.state.lock();
@@ -237,13 +218,6 @@ impl Drop for Applying<'_> {
 /// A turn to commit. It ends also when what is done in it panics.
 pub(super) struct Committing<'a> {
     queue: &'a Queue,
-}
-
-impl Committing<'_> {
-    /// Whether more was applied.
-    pub fn goes_on(&self) -> bool {
-        !self.queue.state.lock().pending.is_empty()
-    }
 }
 
 impl Drop for Committing<'_> {

@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::flush::{Flushing, How};
 use super::listen::{Listeners, Running};
-use super::queue::{Committing, Queue, Ticket, Turn};
+use super::queue::{Queue, Ticket, Turn};
 use crate::commit::{Head, Provenance, Purges, StoredNodes};
 use crate::db::Db;
 use crate::edn::Keyword;
@@ -22,10 +22,6 @@ use crate::transact::{TxData, TxReport, transact};
 
 /// Tells the time: milliseconds since 1970-01-01T00:00Z.
 pub(super) type Clock = fn() -> i64;
-
-/// Most transactions that a caller applies at its turn, and most entries that it commits, before another takes over.
-const MOST_APPLIED: usize = 64;
-const MOST_ENTRIES: usize = 16;
 
 /// Where the state of a writer is kept that outlives the process.
 #[derive(Debug)]
@@ -120,7 +116,7 @@ impl Writer {
         loop {
             match ticket.wait() {
                 Ok(Turn::Apply) => self.apply(&ticket),
-                Ok(Turn::Commit) => self.commit(self.queue.committing()),
+                Ok(Turn::Commit) => self.commit(),
                 Err(outcome) => return outcome,
             }
         }
@@ -128,28 +124,9 @@ impl Writer {
 
     /// Applies all transactions that wait, at the turn of the caller with ticket `own`.
     fn apply(&self, own: &Arc<Ticket>) {
-        let turn = self.queue.applying(own);
-        let mut done = 0;
-        loop {
-            done += self.apply_waiting(own);
-            // What waits for no disk is committed at once.
-            if !self.stored
-                && let Some(turn) = self.queue.try_committing()
-            {
-                self.commit(turn);
-            }
-            if done >= MOST_APPLIED || !turn.goes_on() {
-                return;
-            }
-        }
-    }
-
-    /// Applies the transactions that wait now; how many they were.
-    fn apply_waiting(&self, own: &Arc<Ticket>) -> usize {
+        let _turn = self.queue.applying(own);
         let mut applied = self.applied.lock();
-        let waiting = self.queue.take_waiting();
-        let count = waiting.len();
-        for ticket in waiting {
+        for ticket in self.queue.take_waiting() {
             let Some(data) = ticket.take_data() else { continue };
             let _inside = (!Arc::ptr_eq(&ticket, own)).then(|| ticket.span.clone().entered());
             // Others wait for what this thread does: a panic is nobody's but the caller's whose functions these are.
@@ -162,7 +139,6 @@ impl Writer {
                 Err(panic) => ticket.panicked(panic),
             }
         }
-        count
     }
 
     fn make(&self, db: &Db, data: TxData) -> Result<Pending> {
@@ -181,23 +157,22 @@ impl Writer {
     }
 
     /// Settles all that is applied, and flushes when the log has grown enough.
-    fn commit(&self, turn: Committing<'_>) {
-        for _ in 0..MOST_ENTRIES {
-            let mut committed = self.committed.lock();
-            let ready = self.check_working().and_then(|()| self.keep_up(&mut committed));
-            let (group, pending) = self.queue.take_applied();
-            let settled = ready.and_then(|()| self.settle(&mut committed, pending));
+    fn commit(&self) {
+        let turn = self.queue.committing();
+        let mut committed = self.committed.lock();
+        let ready = self.check_working().and_then(|()| self.keep_up(&mut committed));
+        let (group, pending) = self.queue.take_applied();
+        let settled = ready.and_then(|()| self.settle(&mut committed, pending));
+        if settled.is_ok() && committed.is_due() {
             group.tell(&settled);
-            if settled.is_ok() && committed.is_due() {
-                self.flush_due(&mut committed, |committed| {
-                    self.flush(committed, &mut self.applied.lock(), How::default())
-                });
-            }
-            drop(committed);
-            if !turn.goes_on() {
-                return;
-            }
+            return self.flush_due(&mut committed, |committed| {
+                self.flush(committed, &mut self.applied.lock(), How::default())
+            });
         }
+        // The next entry is on its way before those who waited for this one wake up.
+        drop(committed);
+        drop(turn);
+        group.tell(&settled);
     }
 
     /// Takes in a flush that is over, or that has to be before the log may grow.
