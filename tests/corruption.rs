@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use support::{
     Chance, Content, Model, SCHEMA, content, env_number, registry, sim_config, transaction, with_small_nodes,
 };
-use treering::store::frame::{Frame, HEADER};
+use treering::store::Encoding;
+use treering::store::frame::Sealed;
 use treering::store::fs::Fs;
 use treering::store::testing::{Crash, SimFs};
 use treering::{ErrorKind, Result, connect_in, create_database_in};
@@ -221,8 +222,8 @@ fn entries(path: &Path, bytes: &[u8]) -> Vec<(usize, usize)> {
     let key = path.strip_prefix("/db").unwrap().to_str().unwrap();
     let mut found = Vec::new();
     let mut at = 0;
-    while let Ok((frame, _)) = Frame::decode_first(bytes.get(at..).unwrap_or_default(), key, at as u64) {
-        let end = at + HEADER + frame.body.len();
+    while let Ok((frame, _)) = Sealed::verify(bytes.get(at..).unwrap_or_default(), key, at as u64) {
+        let end = at + frame.frame_len();
         found.push((at, end));
         at = end.next_multiple_of(8);
     }
@@ -323,14 +324,14 @@ fn wrong_bytes_under_a_right_checksum_never_panic() {
         let step = if key.starts_with("log/") { 8 } else { 1 };
         let mut frames = Vec::new();
         let mut at = 0;
-        while let Ok((frame, _)) = Frame::decode_first(&whole[at..], key, at as u64) {
-            frames.push((at, frame));
-            at = (at + HEADER + frame.body.len()).next_multiple_of(step);
+        while let Ok((frame, _)) = Sealed::verify(&whole[at..], key, at as u64) {
+            frames.push((at, Encoding::PLAIN.unseal(&frame).unwrap()));
+            at = (at + frame.frame_len()).next_multiple_of(step);
             if at >= whole.len() {
                 break;
             }
         }
-        let (at, frame) = frames[chance.below(frames.len())];
+        let (at, frame) = frames.swap_remove(chance.below(frames.len()));
         let mut body = frame.body.to_vec();
         for _ in 0..1 + chance.below(3) {
             if body.is_empty() {
@@ -340,7 +341,7 @@ fn wrong_bytes_under_a_right_checksum_never_panic() {
             let place = if chance.below(2) == 0 { place } else { body.len() - 1 - place.min(body.len() - 1) };
             body[place] = [0, 1, 0x7f, 0x80, 0xff, chance.next() as u8][chance.below(6)];
         }
-        let sealed = Frame::encode(frame.kind, frame.serializer, &body, key, at as u64).unwrap();
+        let sealed = Encoding::PLAIN.seal(frame.kind, frame.serializer, &body, key, at as u64).unwrap();
         let damaged = original.copy();
         let mut bytes = whole.clone();
         bytes[at..at + sealed.len()].copy_from_slice(&sealed);

@@ -9,7 +9,8 @@ use std::sync::{Arc, LazyLock};
 use libfuzzer_sys::fuzz_target;
 use treering::edn::Keyword;
 use treering::index::Direction;
-use treering::store::frame::{Frame, HEADER};
+use treering::store::Encoding;
+use treering::store::frame::{HEADER, Sealed};
 use treering::store::fs::Fs;
 use treering::store::testing::{Crash, SimFs};
 use treering::store::{Backend, BoxFuture, FileBackend};
@@ -115,9 +116,9 @@ fn frames_of(fs: &SimFs, path: &Path, frames: &mut Vec<Place>) {
     let key = path.strip_prefix(ROOT).expect("below").display().to_string();
     let step = if key.starts_with("log/") { 8 } else { 1 };
     let mut at = 0;
-    while let Ok((frame, _)) = Frame::decode_first(bytes.get(at..).unwrap_or_default(), &key, at as u64) {
-        let (kind, body) = (frame.kind, frame.body.to_vec());
-        let next = (at + HEADER + body.len()).next_multiple_of(step);
+    while let Ok((sealed, _)) = Sealed::verify(bytes.get(at..).unwrap_or_default(), &key, at as u64) {
+        let (kind, body) = (sealed.kind(), Encoding::PLAIN.unseal(&sealed).expect("plain").body.into_owned());
+        let next = (at + sealed.frame_len()).next_multiple_of(step);
         frames.push(Place { path: path.to_owned(), key: key.clone(), at, kind, body });
         at = next;
     }
@@ -158,9 +159,9 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let resealed = mode & 1 == 1;
     let sealed = if resealed {
-        Frame::encode(place.kind, 0, &body, &place.key, place.at as u64).expect("a small body")
+        Encoding::PLAIN.seal(place.kind, 0, &body, &place.key, place.at as u64).expect("a small body")
     } else {
-        let mut whole = Frame::encode(place.kind, 0, &place.body, &place.key, place.at as u64).expect("a small body");
+        let mut whole = Encoding::PLAIN.seal(place.kind, 0, &place.body, &place.key, place.at as u64).expect("a small body");
         whole.truncate(HEADER);
         whole.extend_from_slice(&body);
         whole

@@ -65,7 +65,7 @@ pub(crate) fn mark(nodes: &Arc<StoredNodes>, kind: (&str, &dyn IndexKind), cutof
     let mut marked = Marked::default();
     for key in store.list("head/")? {
         let Some(bytes) = store.get(&key, None)? else { continue };
-        let head = Head::decode_at(&bytes, &key)?;
+        let head = Head::decode_at(store.encoding(), bytes, &key)?;
         marked.logs.insert(head.incarnation);
         let mut next = Some(head.commit);
         while let Some(id) = next.take() {

@@ -71,7 +71,7 @@ pub(crate) fn read_head(store: &Store, branch: Keyword) -> Result<Head> {
         let message = format!("the store holds no database with a branch {branch}; create it first");
         Error::new(ErrorKind::Existence, "db-does-not-exist", message)
     })?;
-    Head::decode(&bytes, branch)
+    Head::decode(store.encoding(), bytes, branch)
 }
 
 /// Whether a reader who began at `commit` and came to entry `seq` cannot go on in the log: the branch has a commit that
@@ -125,7 +125,7 @@ pub(super) fn read_commit(store: &Store, id: u128) -> Result<Commit> {
         let message = format!("the head names the commit {key:?}, which is not in the store");
         Error::new(ErrorKind::Corrupt, "branch-head-does-not-exist-in-store", message)
     })?;
-    Commit::decode(&bytes, id)
+    Commit::decode(store.encoding(), &bytes, id)
 }
 
 pub(super) fn restore(commit: &Commit, kind: &dyn IndexKind, nodes: &Arc<dyn NodeSource>) -> Result<Snapshot> {

@@ -7,7 +7,6 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Address, Decode, Node, NodeSink, NodeSource};
-use crate::store::frame::Frame;
 use crate::store::{Cache, CacheStats, Store};
 
 /// The kind of a node's frame.
@@ -61,7 +60,8 @@ impl StoredNodes {
     }
 
     fn decode(&self, bytes: &[u8], address: Address, decode: Decode<'_>) -> Result<(Arc<dyn Node>, usize)> {
-        let node = decode(Frame::decode(bytes, &pack_key(address.pack), u64::from(address.offset))?.body)?;
+        let key = pack_key(address.pack);
+        let node = decode(&self.store.encoding().open(bytes, &key, u64::from(address.offset))?.body)?;
         let weight = node.weight();
         Ok((node, weight))
     }
@@ -181,7 +181,8 @@ impl<'a> Packs<'a> {
 impl NodeSink for Packs<'_> {
     fn put(&mut self, bytes: &[u8]) -> Result<Address> {
         let offset = self.bytes.len() as u32;
-        Frame::encode_into(&mut self.bytes, KIND, 0, bytes, &pack_key(self.id), u64::from(offset))?;
+        let encoding = self.nodes.store.encoding();
+        encoding.seal_into(&mut self.bytes, KIND, 0, bytes, &pack_key(self.id), u64::from(offset))?;
         let address = Address { pack: self.id, offset, len: self.bytes.len() as u32 - offset };
         if self.bytes.len() >= PACK {
             self.write()?;

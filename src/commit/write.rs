@@ -48,7 +48,7 @@ pub(crate) fn create(
     }
     let (_, commit, _) = write_commit(nodes, snapshot, provenance, Vec::new(), end, now)?;
     let head = Head { commit: commit.id, closed_at: Some(end), ..Head::new(incarnation) };
-    if store.swap(&head_key(branch), None, head.encode(branch)?)? { Ok(()) } else { Err(exists()) }
+    if store.swap(&head_key(branch), None, head.encode(store.encoding(), branch)?)? { Ok(()) } else { Err(exists()) }
 }
 
 fn exists() -> Error {
@@ -91,7 +91,7 @@ fn write_commit(
         attributes: snapshot.schema.attributes().into_iter().filter(stored).map(|a| (**a).clone()).collect(),
         log,
     };
-    nodes.store().put(&Commit::key(commit.id), commit.encode()?)?;
+    nodes.store().put(&Commit::key(commit.id), commit.encode(nodes.store().encoding())?)?;
     Ok((flushed, commit, when_stored))
 }
 
@@ -128,8 +128,8 @@ pub(crate) fn flush(
         (x, y) => x.or(y),
     };
     let closed_at = closed.then_some(log);
-    let moved = Head { commit: commit.id, closed_at, purges, unclean, format: FORMAT, ..head.clone() };
-    move_head(nodes.store(), branch, head, &moved)?;
+    let mut moved = Head { commit: commit.id, closed_at, purges, unclean, format: FORMAT, ..head.clone() };
+    move_head(nodes.store(), branch, head, &mut moved)?;
     when_stored.into_iter().for_each(|told| told());
     Ok((flushed, moved))
 }
@@ -143,24 +143,29 @@ pub(crate) fn take_over(store: &Store, branch: Keyword, head: &Head, session: u1
     if !store.capabilities().atomic_swap {
         return Ok(head.clone());
     }
-    let taken = Head { session, closed_at: None, ..head.clone() };
-    move_head(store, branch, head, &taken)?;
+    let mut taken = Head { session, closed_at: None, ..head.clone() };
+    move_head(store, branch, head, &mut taken)?;
     Ok(taken)
 }
 
-/// Puts `to` in the place of the head `from`.
+/// Puts `to` in the place of the head `from`, which was read or put there.
 ///
 /// # Errors
 /// As [`flush`].
-pub(crate) fn move_head(store: &Store, branch: Keyword, from: &Head, to: &Head) -> Result<()> {
+pub(crate) fn move_head(store: &Store, branch: Keyword, from: &Head, to: &mut Head) -> Result<()> {
     let key = head_key(branch);
-    if store.swap(&key, Some(&from.encode(branch)?), to.encode(branch)?)? {
+    to.stored = to.encode(store.encoding(), branch)?;
+    if store.swap(&key, Some(&from.stored), to.stored.clone())? {
         return Ok(());
     }
     // The reply to an earlier try may have been lost.
-    let stands = store.get(&key, None)?.map(|bytes| Head::decode(&bytes, branch)).transpose()?;
-    if stands.as_ref() == Some(to) {
-        return Ok(());
+    if let Some(bytes) = store.get(&key, None)? {
+        let stands = Head::decode(store.encoding(), bytes, branch)?;
+        let bytes = std::mem::replace(&mut to.stored, stands.stored.clone());
+        if stands == *to {
+            return Ok(());
+        }
+        to.stored = bytes;
     }
     let message = "another writer has moved the head of the branch since; connect again to go on";
     Err(Error::new(ErrorKind::Fenced, "writer/fenced", message))

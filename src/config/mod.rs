@@ -4,6 +4,7 @@
 //! not given has a default, and [`Config::or_env`] lays the environment between the two. Keys and their meaning are
 //! listed in `docs/configuration.md`.
 
+mod encoding;
 mod env;
 mod json;
 mod parse;

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use crate::edn::{Form, FormKind, Keyword, Span};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{SchemaFlexibility, ValueCaps};
+use crate::store::EncodingConfig;
 
 use super::store::is_secret;
 use super::{Config, InitialTx, StoreConfig, did_you_mean};
@@ -63,23 +64,23 @@ pub(super) enum Source<'a> {
 
 /// A value under its key, with what an error needs to show it.
 #[derive(Clone, Copy)]
-struct Entry<'a> {
+pub(super) struct Entry<'a> {
     /// The key, or the way to it: `:store :id`.
-    key: &'a str,
+    pub key: &'a str,
     /// Where the key stands.
-    place: Span,
-    value: &'a Form,
-    source: Source<'a>,
+    pub place: Span,
+    pub value: &'a Form,
+    pub source: Source<'a>,
 }
 
 impl<'a> Entry<'a> {
     /// An error at the value.
-    fn error(&self, code: &'static str, message: String) -> Error {
+    pub fn error(&self, code: &'static str, message: String) -> Error {
         self.error_at(self.value.span, code, message)
     }
 
     /// An error at the key.
-    fn unknown(&self, message: String) -> Error {
+    pub fn unknown(&self, message: String) -> Error {
         self.error_at(self.place, "config/unknown-key", message)
     }
 
@@ -91,7 +92,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    fn wrong(&self, wanted: &str) -> Error {
+    pub fn wrong(&self, wanted: &str) -> Error {
         let value = self.value;
         let last = self.key.rsplit(':').next().unwrap_or_default();
         let got = match &value.kind {
@@ -103,12 +104,12 @@ impl<'a> Entry<'a> {
         self.error("config/type", format!("{} wants {wanted}, got {got}", self.key))
     }
 
-    fn bool(&self) -> Result<bool> {
+    pub fn bool(&self) -> Result<bool> {
         self.value.as_bool().ok_or_else(|| self.wrong("true or false"))
     }
 
     /// A keyword, or a string where JSON has nothing else.
-    fn keyword(&self, wanted: &str) -> Result<Keyword> {
+    pub fn keyword(&self, wanted: &str) -> Result<Keyword> {
         let name = match &self.value.kind {
             FormKind::Keyword(keyword) => return Ok(*keyword),
             FormKind::Str(name) if matches!(self.source, Source::Json) => name,
@@ -127,11 +128,11 @@ impl<'a> Entry<'a> {
         }
     }
 
-    fn string(&self) -> Result<&'a str> {
+    pub fn string(&self) -> Result<&'a str> {
         self.value.as_str().ok_or_else(|| self.wrong("a string"))
     }
 
-    fn count(&self, wanted: &str, least: u64) -> Result<u64> {
+    pub fn count(&self, wanted: &str, least: u64) -> Result<u64> {
         let number = self.value.as_int().ok_or_else(|| self.wrong(wanted))?;
         let number = u64::try_from(number).ok().filter(|n| *n >= least);
         number.ok_or_else(|| self.wrong(wanted))
@@ -143,7 +144,7 @@ impl<'a> Entry<'a> {
     }
 
     /// The entries of a map with their keys as keywords, `nil`s left out.
-    fn entries(&self, what: &str) -> Result<Vec<(Keyword, Span, &'a Form)>> {
+    pub fn entries(&self, what: &str) -> Result<Vec<(Keyword, Span, &'a Form)>> {
         let pairs = self.value.pairs().ok_or_else(|| self.wrong(what))?;
         let mut entries = Vec::with_capacity(pairs.len());
         for (key, value) in pairs {
@@ -284,12 +285,14 @@ fn initial_tx(entry: &Entry<'_>) -> Result<InitialTx> {
 
 fn store(entry: &Entry<'_>) -> Result<StoreConfig> {
     let (mut backend, mut id, mut options) = (None, None, Vec::new());
+    let mut encoding = EncodingConfig::new();
     for (key, place, value) in entry.entries("a map")? {
         let name = format!(":store :{}", key.as_str());
         let entry = Entry { key: &name, place, value, ..*entry };
         match key.as_str() {
             "backend" => backend = Some(entry.keyword("a keyword")?),
             "id" => id = Some(entry.uuid()?),
+            "config" => encoding = super::encoding::config(&entry)?,
             "path" => options.push((key, Form::from(entry.string()?))),
             _ => options.push((key, value.clone())),
         }
@@ -298,7 +301,7 @@ fn store(entry: &Entry<'_>) -> Result<StoreConfig> {
         tracing::warn!(":mem is the old name of the backend :memory");
         backend = Some(Keyword::new("memory"));
     }
-    Ok(StoreConfig::from_parts(backend, id, options))
+    Ok(StoreConfig::from_parts(backend, id, options).with_encoding(encoding))
 }
 
 fn writer(config: &mut Config, entry: &Entry<'_>) -> Result<()> {

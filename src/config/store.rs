@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use crate::edn::{Form, FormKind, Keyword};
+use crate::error::Result;
+use crate::store::{EncodingConfig, Key};
 
 /// The `:store` map of a config: the keyword of a backend, the id of the database, and what else the backend wants.
 ///
@@ -22,6 +24,7 @@ pub struct StoreConfig {
     backend: Option<Keyword>,
     id: Option<Uuid>,
     options: Vec<(Keyword, Form)>,
+    encoding: EncodingConfig,
 }
 
 impl StoreConfig {
@@ -39,7 +42,7 @@ impl StoreConfig {
     }
 
     pub(super) fn from_parts(backend: Option<Keyword>, id: Option<Uuid>, options: Vec<(Keyword, Form)>) -> StoreConfig {
-        StoreConfig { backend, id, options }
+        StoreConfig { backend, id, options, encoding: EncodingConfig::new() }
     }
 
     /// The same store with this id.
@@ -56,6 +59,28 @@ impl StoreConfig {
         self.options.retain(|(k, _)| *k != key);
         self.options.push((key, value.into()));
         self
+    }
+
+    /// The same store, compressed and encrypted as `:config {:encoding …}` says.
+    ///
+    /// ```
+    /// use treering::store::{Compressor, EncodingConfig};
+    /// use treering::{Config, StoreConfig};
+    /// let store = StoreConfig::new("file").with_option("path", "facts.tr");
+    /// let built = Config::new().store(store.with_encoding(EncodingConfig::new().compressor(Compressor::Lz4)));
+    /// let text = r#"{:store {:backend :file :path "facts.tr" :config {:encoding {:compressor {:type :lz4}}}}}"#;
+    /// assert_eq!(Config::from_edn(text)?, built);
+    /// # Ok::<(), treering::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_encoding(mut self, encoding: EncodingConfig) -> StoreConfig {
+        self.encoding = encoding;
+        self
+    }
+
+    /// How the store is compressed and encrypted.
+    pub fn encoding(&self) -> &EncodingConfig {
+        &self.encoding
     }
 
     /// `:backend`; `:memory` where none was given.
@@ -107,6 +132,7 @@ impl StoreConfig {
         }
         self.backend = self.backend.or(other.backend);
         self.id = self.id.or(other.id);
+        self.encoding = self.encoding.or(other.encoding);
         for (key, value) in other.options {
             if !self.keys().any(|k| k == key) {
                 self.options.push((key, value));
@@ -115,12 +141,36 @@ impl StoreConfig {
         self
     }
 
+    /// This store, whose key comes from the environment if it is to be encrypted and the config gives none.
+    ///
+    /// # Errors
+    /// `config/value`, naming the variable.
+    pub(crate) fn with_key_of(mut self, environment: &dyn Fn(&str) -> Option<String>) -> Result<StoreConfig> {
+        let named = |name: &str| environment(name).filter(|text| !text.is_empty());
+        if self.encoding.encrypts() && self.encoding.key().is_none() {
+            const KEY: &str = "TREERING_ENCRYPTION_KEY";
+            let key = match (named(KEY), named("TREERING_ENCRYPTION_PASSPHRASE")) {
+                (Some(text), _) => Key::from_text(text.trim()).map_err(|error| error.context(KEY))?,
+                (None, Some(words)) => Key::passphrase(words),
+                (None, None) => return Ok(self),
+            };
+            self.encoding = self.encoding.encrypted_with(key);
+        }
+        Ok(self)
+    }
+
     /// The map, without secrets.
     pub(super) fn describe(&self) -> Form {
         let id = self.id.map(|id| (Keyword::new("id"), Form::from(id)));
         let given = self.backend.map(|backend| (Keyword::new("backend"), Form::from(backend)));
         let shown = self.options.iter().map(|(key, value)| (*key, hide(*key, value)));
-        Form::map(given.into_iter().chain(id).chain(shown).map(|(key, value)| (key.into(), value)).collect())
+        let encoding = (self.encoding != EncodingConfig::new()).then(|| {
+            let inside = Form::map(vec![(Keyword::new("encoding").into(), self.encoding.describe())]);
+            (Keyword::new("config"), inside)
+        });
+        Form::map(
+            given.into_iter().chain(id).chain(shown).chain(encoding).map(|(key, value)| (key.into(), value)).collect(),
+        )
     }
 }
 
@@ -143,7 +193,8 @@ fn id_of_name(backend: &str, name: &str) -> Uuid {
 
 /// Whether what stands under the key must not be shown.
 pub(super) fn is_secret(key: Keyword) -> bool {
-    const PARTS: [&str; 7] = ["password", "passwd", "secret", "token", "credential", "access-key", "encryption"];
+    const PARTS: [&str; 8] =
+        ["password", "passwd", "passphrase", "secret", "token", "credential", "access-key", "encryption"];
     let name = key.as_str().to_ascii_lowercase().replace('_', "-");
     PARTS.iter().any(|part| name.contains(part)) || name == "key" || name.ends_with("-key")
 }

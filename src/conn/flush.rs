@@ -232,8 +232,8 @@ impl Writer {
         let Some(purges) = &durable.head.purges else { return Ok(()) };
         let store = durable.nodes.store();
         let scrubbed = commit::scrub(store, &durable.head, purges, db.snapshot(), durable.flushed_at.seq);
-        let head = Head { purges: None, ..durable.head.clone() };
-        let done = scrubbed.and_then(|()| commit::move_head(store, durable.branch, &durable.head, &head));
+        let mut head = Head { purges: None, ..durable.head.clone() };
+        let done = scrubbed.and_then(|()| commit::move_head(store, durable.branch, &durable.head, &mut head));
         done.inspect_err(|error| self.break_down(error))?;
         durable.head = head;
         Ok(())

@@ -246,7 +246,7 @@ impl Writer {
             return Ok(());
         }
         head.format = commit::FORMAT;
-        let moved = commit::move_head(durable.nodes.store(), durable.branch, &durable.head, &head);
+        let moved = commit::move_head(durable.nodes.store(), durable.branch, &durable.head, &mut head);
         moved.inspect_err(|error| self.break_down(error))?;
         durable.head = head;
         Ok(())

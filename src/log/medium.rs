@@ -2,8 +2,8 @@
 
 use super::entry::{Entry, LogPosition, link};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::Store;
-use crate::store::frame::{Frame, HEADER};
+use crate::store::frame::{HEADER, Sealed};
+use crate::store::{Encoding, Store};
 
 /// The kind of a log entry's frame.
 const KIND: u8 = 1;
@@ -34,22 +34,22 @@ pub(super) struct Found {
 
 impl Found {
     /// The entry in a blob of its own.
-    pub fn decode(blob: Vec<u8>, key: &str) -> Result<Found> {
-        let kind = Frame::decode(&blob, key, 0)?.kind;
-        Found::new(kind, blob)
+    pub fn decode(encoding: &Encoding, blob: Vec<u8>, key: &str) -> Result<Found> {
+        let opened = encoding.open(&blob, key, 0)?;
+        let (entry, link) = parse(opened.kind, &opened.body, &blob)?;
+        drop(opened);
+        Ok(Found { entry, frame: blob, link })
     }
+}
 
-    /// The entry in a whole frame of that kind.
-    fn new(kind: u8, frame: Vec<u8>) -> Result<Found> {
-        let body = frame.get(HEADER..).unwrap_or_default();
-        match (kind, body.split_first_chunk::<8>()) {
-            (REWRITTEN, Some((link, body))) => {
-                let (entry, link) = (Entry::decode(body)?, u64::from_le_bytes(*link));
-                Ok(Found { entry: Entry { rewritten: true, ..entry }, frame, link })
-            }
-            (KIND, _) => Ok(Found { entry: Entry::decode(body)?, link: link(&frame), frame }),
-            _ => Err(Error::new(ErrorKind::Corrupt, "store/corrupt", format!("an entry of the log is of kind {kind}"))),
+/// The entry in the body of a whole frame of that kind, and the hash by which the next entry names it.
+fn parse(kind: u8, body: &[u8], frame: &[u8]) -> Result<(Entry, u64)> {
+    match (kind, body.split_first_chunk::<8>()) {
+        (REWRITTEN, Some((link, body))) => {
+            Ok((Entry { rewritten: true, ..Entry::decode(body)? }, u64::from_le_bytes(*link)))
         }
+        (KIND, _) => Ok((Entry::decode(body)?, link(frame))),
+        _ => Err(Error::new(ErrorKind::Corrupt, "store/corrupt", format!("an entry of the log is of kind {kind}"))),
     }
 }
 
@@ -66,7 +66,7 @@ impl Medium {
 
     /// The frame around the body of the entry at `position`.
     pub fn frame(&self, position: &LogPosition, body: &[u8]) -> Result<Vec<u8>> {
-        Frame::encode(KIND, 0, body, &self.key(position), position.offset)
+        self.store.encoding().seal(KIND, 0, body, &self.key(position), position.offset)
     }
 
     /// Puts entries, all those of a segment where there are segments, in the place of those that stand from `first` on.
@@ -79,7 +79,7 @@ impl Medium {
             body.extend(entry.encode()?);
             bytes.resize(bytes.len().next_multiple_of(ALIGN as usize), 0);
             let offset = bytes.len() as u64;
-            Frame::encode_into(&mut bytes, REWRITTEN, 0, &body, &key, offset)?;
+            self.store.encoding().seal_into(&mut bytes, REWRITTEN, 0, &body, &key, offset)?;
         }
         self.store.put(&key, bytes)
     }
@@ -124,25 +124,22 @@ impl Medium {
         if !self.in_place {
             let Some(bytes) = self.store.get(&key, None)? else { return Ok(None) };
             // A blob is there whole or not at all, so damage is damage.
-            return Found::decode(bytes, &key).map(Some);
+            return Found::decode(self.store.encoding(), bytes, &key).map(Some);
         }
         // Most entries are small: one read brings the whole frame.
         let head = self.store.get(&key, Some(position.offset..position.offset + 4096))?.unwrap_or_default();
-        let Ok(total) = Frame::total_len(&head, &key, position.offset) else { return Ok(None) };
+        let Ok(total) = Sealed::total_len(&head, &key, position.offset) else { return Ok(None) };
         let bytes = if total <= head.len() as u64 {
             head
         } else {
             self.store.get(&key, Some(position.offset..position.offset + total))?.unwrap_or_default()
         };
-        match Frame::decode_first(&bytes, &key, position.offset) {
-            Ok((frame, _)) => {
-                let (kind, end) = (frame.kind, HEADER + frame.body.len());
-                let mut bytes = bytes;
-                bytes.truncate(end);
-                Found::new(kind, bytes).map(Some)
-            }
-            Err(_) => Ok(None),
-        }
+        // What does not verify was not written whole; what does, and cannot be opened, is an error: a key is missing.
+        let Ok((sealed, _)) = Sealed::verify(&bytes, &key, position.offset) else { return Ok(None) };
+        let frame = bytes.get(..sealed.frame_len()).unwrap_or_default();
+        let opened = self.store.encoding().unseal(&sealed)?;
+        let (entry, link) = parse(opened.kind, &opened.body, frame)?;
+        Ok(Some(Found { entry, frame: frame.to_vec(), link }))
     }
 
     /// The whole entries that lie after `position`, where nothing was found: in the rest of its segment and
@@ -158,9 +155,10 @@ impl Medium {
             let Some(bytes) = self.store.get(&key, Some(from..u64::MAX))? else { continue };
             for start in (0..bytes.len()).step_by(ALIGN as usize) {
                 let Some(rest) = bytes.get(start..).filter(|rest| rest.starts_with(b"Tr")) else { continue };
-                if let Ok((frame, _)) = Frame::decode_first(rest, &key, from + start as u64) {
-                    let whole = rest.get(..HEADER + frame.body.len()).unwrap_or_default();
-                    found.extend(Found::new(frame.kind, whole.to_vec()).ok().map(|found| found.entry));
+                if let Ok((sealed, _)) = Sealed::verify(rest, &key, from + start as u64) {
+                    let opened = self.store.encoding().unseal(&sealed)?;
+                    let entry = parse(opened.kind, &opened.body, rest).ok();
+                    found.extend(entry.map(|(entry, _)| entry));
                 }
             }
         }

@@ -70,6 +70,6 @@ impl Segment {
 /// # Errors
 /// `Corrupt` for damage, and those of the store.
 pub(crate) fn is_mark(store: &Store, key: &str) -> Result<bool> {
-    let found = store.get(key, None)?.map(|bytes| Found::decode(bytes, key)).transpose()?;
+    let found = store.get(key, None)?.map(|bytes| Found::decode(store.encoding(), bytes, key)).transpose()?;
     Ok(found.is_some_and(|found| found.entry.transactions.is_empty()))
 }

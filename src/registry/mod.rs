@@ -215,7 +215,8 @@ impl Registry {
     /// As [`backend`](Self::backend).
     pub fn complete(&self, config: &Config) -> Result<Config> {
         let kind = self.backend(config.store_config().backend())?;
-        let store = config.store_config().clone().or(kind.default_config(&|name| std::env::var(name).ok()));
+        let environment = |name: &str| std::env::var(name).ok();
+        let store = config.store_config().clone().or(kind.default_config(&environment)).with_key_of(&environment)?;
         let index = config.index_kind().unwrap_or_else(|| kind.default_index());
         Ok(config.clone().store(store).index(index.as_str()))
     }
@@ -250,7 +251,7 @@ impl Registry {
     /// `Config`, and those of the backend.
     pub fn create_store(&self, config: &Config) -> Result<Store> {
         let (kind, store) = self.kind_of(config)?;
-        open(&*kind, kind.create(&store))
+        open(&*kind, kind.create(&store), &store, Access::Writer)
     }
 
     /// Opens the store of `config`, which must exist.
@@ -259,7 +260,7 @@ impl Registry {
     /// `Config`, and those of the backend.
     pub fn connect_store(&self, config: &Config, access: Access) -> Result<Store> {
         let (kind, store) = self.kind_of(config)?;
-        open(&*kind, kind.connect(&store, access))
+        open(&*kind, kind.connect(&store, access), &store, access)
     }
 
     /// Whether there is a store; it may hold no database.
@@ -334,8 +335,17 @@ impl Registry {
     }
 }
 
-fn open(kind: &dyn BackendKind, connect: BoxFuture<'_, Result<Arc<dyn Backend>>>) -> Result<Store> {
-    if kind.needs_tokio() { Store::connect(connect) } else { Ok(Store::on(wait(connect)?)) }
+fn open(
+    kind: &dyn BackendKind,
+    connect: BoxFuture<'_, Result<Arc<dyn Backend>>>,
+    config: &StoreConfig,
+    access: Access,
+) -> Result<Store> {
+    let store = if kind.needs_tokio() { Store::connect(connect)? } else { Store::on(wait(connect)?) };
+    wait(store.encode(config.encoding(), access == Access::Writer)).map_err(|error| match config.path() {
+        Some(path) => error.context(path.display()),
+        None => error,
+    })
 }
 
 fn run<T>(kind: &dyn BackendKind, call: BoxFuture<'_, Result<T>>) -> Result<T> {

@@ -196,6 +196,20 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         value
     }
 
+    /// Drops the value under `key`; it takes time in proportion to the number of keys of a shard.
+    pub fn remove(&self, key: &K) {
+        let mut shard = self.shard(self.hasher.hash_one(key)).write();
+        let shard = &mut *shard;
+        let Some(held) = shard.held.remove(key) else { return };
+        for queue in [&mut shard.small, &mut shard.main] {
+            let before = queue.keys.len();
+            queue.keys.retain(|other| other != key);
+            if queue.keys.len() < before {
+                queue.bytes -= held.weight;
+            }
+        }
+    }
+
     /// The value under `key`; if it is not held, what `load` gives with its weight in bytes. Threads that miss at the
     /// same time each load, and all get the value of the first to finish.
     ///
@@ -273,8 +287,10 @@ mod tests {
         ) {
             let cache: Cache<u32, Arc<u32>> = Cache::new(capacity);
             for (key, weight, clear) in asks {
-                if clear == 0 {
-                    cache.clear();
+                match clear {
+                    0 => cache.clear(),
+                    1..8 => cache.remove(&key),
+                    _ => {}
                 }
                 let value = cache.get_or_load(&key, || Ok((Arc::new(key), weight))).unwrap();
                 prop_assert_eq!(*value, key);

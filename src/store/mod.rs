@@ -6,6 +6,7 @@ pub mod backend;
 pub mod backends;
 mod bridge;
 mod cache;
+mod encoding;
 pub mod frame;
 pub mod fs;
 mod konserve;
@@ -20,7 +21,8 @@ use std::sync::Arc;
 pub use backend::{Backend, BoxFuture, Capabilities};
 pub use backends::{FileBackend, MemoryBackend};
 pub use cache::{Cache, CacheStats};
-pub use konserve::{KeyValue, Metadata, Stored};
+pub use encoding::{Compressor, Encoding, EncodingConfig, Key};
+pub use konserve::{BinaryReader, Handlers, KeyValue, Metadata, Serializer, Stored, WithMeta, WriteEvent, WriteOp};
 
 use crate::error::Result;
 use backend::check_key;
@@ -43,6 +45,7 @@ pub(crate) use bridge::{Bridge, wait};
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
+    encoding: Arc<Encoding>,
 }
 
 struct Shared {
@@ -72,7 +75,11 @@ impl Store {
 
     /// A store on a backend that others hold too.
     pub fn on(backend: Arc<dyn Backend>) -> Self {
-        Store { shared: Arc::new(Shared::new(backend, Bridge::default())) }
+        Store::with(Shared::new(backend, Bridge::default()))
+    }
+
+    fn with(shared: Shared) -> Self {
+        Store { shared: Arc::new(shared), encoding: Arc::default() }
     }
 
     /// Opens a backend by `connect`, which is polled inside the store's own tokio runtime, and the store on it.
@@ -85,7 +92,47 @@ impl Store {
     {
         let bridge = Bridge::default();
         let backend = wait(bridge.within(true, Box::pin(connect))?)?;
-        Ok(Store { shared: Arc::new(Shared::new(backend, bridge)) })
+        Ok(Store::with(Shared::new(backend, bridge)))
+    }
+
+    /// The same store, whose frames are compressed and encrypted from now on as `config` says; what was written before
+    /// is read as its frames say. With a key, the first call makes the store's own key and stores it, wrapped.
+    ///
+    /// ```
+    /// use treering::store::{Compressor, EncodingConfig, KeyValue, MemoryBackend, Store};
+    /// let store = Store::new(MemoryBackend::new()).encoded(&EncodingConfig::new().compressor(Compressor::Lz4))?;
+    /// let kv = KeyValue::new(store);
+    /// kv.bassoc(&treering::edn::read(":zeros")?, vec![0; 10_000])?;
+    /// assert!(kv.store().size(&kv.store().list("kv/")?[0])? < Some(500));
+    /// # Ok::<(), treering::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Config`: `store/wrong-key` for a key that does not open the store, `store/key-missing` without one,
+    /// `store/not-encrypted` for a store that was begun without encryption, unless the config is
+    /// [mixed](EncodingConfig::mixed), `config/unsupported` where this program was built without what is asked for; and
+    /// those of the backend.
+    pub fn encoded(self, config: &EncodingConfig) -> Result<Self> {
+        wait(self.encoded_async(config))
+    }
+
+    /// [`encoded`](Self::encoded) as a future. It may compute for a part of a second.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn encoded_async(self, config: &EncodingConfig) -> Result<Self> {
+        self.encode(config, true).await
+    }
+
+    /// [`encoded_async`](Self::encoded_async); without `may_write` no key is made.
+    pub(crate) async fn encode(mut self, config: &EncodingConfig, may_write: bool) -> Result<Self> {
+        self.encoding = Arc::new(Encoding::on(&self, config, may_write).await?);
+        Ok(self)
+    }
+
+    /// How frames are compressed and encrypted.
+    pub fn encoding(&self) -> &Encoding {
+        &self.encoding
     }
 
     /// What the backend promises.

@@ -8,11 +8,14 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use super::record::{Key, Record, Stored, corrupt, print, read_edn};
-use super::{KeyValue, wait};
+use super::record::{Hand, Key, Record, Value, corrupt};
+use super::{KeyValue, WriteEvent, WriteOp, wait};
 use crate::edn::{Form, FormKind, Keyword};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::frame::{Frame, kind, serializer};
+use crate::store::frame::kind;
+
+/// Where the elements lie.
+pub(super) const PREFIX: &str = "kvlog/";
 
 /// The first word of a head.
 const MARK: &str = "append-log";
@@ -38,7 +41,7 @@ impl Head {
     }
 
     fn of(record: &Record, key: &Form) -> Result<Head> {
-        if let Stored::AppendLog(form) = &record.value
+        if let Value::AppendLog(form) = &record.value
             && let Some([mark, last, first]) = form.items()
             && let (FormKind::Uuid(last), FormKind::Uuid(first)) = (&last.kind, &first.kind)
             && *mark == keyword(MARK)
@@ -51,20 +54,26 @@ impl Head {
 }
 
 fn name(id: Uuid) -> String {
-    format!("kvlog/{}", id.simple())
+    format!("{PREFIX}{}", id.simple())
+}
+
+/// The id of the element that a blob is of.
+pub(super) fn element_id(name: &str) -> Option<Uuid> {
+    Uuid::try_parse(name.strip_prefix(PREFIX)?).ok()
 }
 
 impl Element {
-    fn encode(&self, id: Uuid) -> Result<Vec<u8>> {
+    fn encode(&self, hand: Hand<'_>, id: Uuid) -> Result<Vec<u8>> {
         let next = FormKind::Uuid(self.next).into();
         let form = Form::map(vec![(keyword("next"), next), (keyword("elem"), self.value.clone())]);
-        Frame::encode(kind::ELEMENT, serializer::EDN, print(&form)?.as_bytes(), &name(id), 0)
+        let (serializer, body) = hand.codec.encode(&form)?;
+        hand.encoding.seal(kind::ELEMENT, serializer, &body, &name(id), 0)
     }
 
-    fn decode(id: Uuid, bytes: &[u8]) -> Result<Element> {
+    fn decode(hand: Hand<'_>, id: Uuid, bytes: &[u8]) -> Result<Element> {
         let name = name(id);
-        let frame = Frame::decode(bytes, &name, 0)?;
-        let form = if frame.kind == kind::ELEMENT { read_edn(frame, &name)? } else { Form::nil() };
+        let frame = hand.encoding.open(bytes, &name, 0)?;
+        let form = if frame.kind == kind::ELEMENT { hand.codec.decode(&frame, &name)? } else { Form::nil() };
         match (form.get(Keyword::new("next")).map(|f| &f.kind), form.get(Keyword::new("elem"))) {
             (Some(FormKind::Uuid(next)), Some(value)) => Ok(Element { next: *next, value: value.clone() }),
             _ => Err(corrupt(&name, "is no element of an append log")),
@@ -75,7 +84,7 @@ impl Element {
 impl KeyValue {
     async fn element(&self, id: Uuid) -> Result<Option<Element>> {
         let bytes = self.store.get_async(&name(id), None).await?;
-        bytes.map(|bytes| Element::decode(id, &bytes)).transpose()
+        bytes.map(|bytes| Element::decode(self.hand(), id, &bytes)).transpose()
     }
 
     /// Puts `value` at the end of the append log under `key`, which is made if nothing is there.
@@ -93,30 +102,38 @@ impl KeyValue {
     pub async fn append_async(&self, key: &Form, value: Form) -> Result<()> {
         let form = key;
         let key = Key::of(form)?;
-        let mut element = Element { next: Uuid::new_v4(), value };
+        // The ids tell their age, should nothing come to name them.
+        let mut element = Element { next: Uuid::now_v7(), value };
         let _held = self.shared.lock(&key.name).await;
         loop {
-            let old = self.read(&key).await?;
+            let old = self.fetch(&key).await?;
             let head = old.as_ref().map(|old| Head::of(old, form)).transpose()?;
             let (id, first) = match &head {
                 Some(head) => (self.add(head.last, &mut element).await?, head.first),
                 None => {
-                    let id = Uuid::new_v4();
-                    self.store.put_async(&name(id), element.encode(id)?).await?;
+                    let id = Uuid::now_v7();
+                    self.store.put_async(&name(id), element.encode(self.hand(), id)?).await?;
                     (id, id)
                 }
             };
             let extra = old.as_ref().map_or(&[][..], |old| &old.meta.extra);
-            let new = Stored::AppendLog(Head { last: id, first }.to_form());
-            let new = Record::encode(&key, &new, self.shared.now(), extra)?;
-            let swapped = self.store.swap_async(&key.name, old.as_ref().map(|old| &old.bytes[..]), new).await?;
-            if swapped {
+            let new = Value::AppendLog(Head { last: id, first }.to_form());
+            let new = self.hand().encode(&key, &new, self.shared.now(), extra)?;
+            let swapped = self.store.swap_async(&key.name, old.as_ref().map(|old| &old.bytes[..]), new).await;
+            self.shared.written(&key.name);
+            let tell = || {
+                let value = Some(element.value.clone());
+                WriteEvent { value, ..WriteEvent::new(WriteOp::Append, std::slice::from_ref(form)) }
+            };
+            if swapped? {
+                self.shared.hooks.tell(tell);
                 return Ok(());
             }
             // Another writer was faster. If it is the same log, the element is in it whatever the head says; if it is
             // not, because two began it or it was removed, the element goes to the log that is there now.
-            let now = self.read(&key).await?;
+            let now = self.fetch(&key).await?;
             if now.is_some_and(|now| Head::of(&now, form).is_ok_and(|now| now.first == first)) {
+                self.shared.hooks.tell(tell);
                 return Ok(());
             }
             self.store.delete_async(&name(id)).await?;
@@ -129,7 +146,7 @@ impl KeyValue {
         loop {
             let before = self.element(last).await?;
             let before = before.filter(|_| seen.insert(last)).ok_or_else(|| broken(last))?;
-            if self.store.swap_async(&name(before.next), None, element.encode(before.next)?).await? {
+            if self.store.swap_async(&name(before.next), None, element.encode(self.hand(), before.next)?).await? {
                 return Ok(before.next);
             }
             last = before.next;
@@ -174,7 +191,7 @@ impl KeyValue {
         init: T,
         mut fold: impl FnMut(T, Form) -> Result<T> + Send,
     ) -> Result<T> {
-        let Some(record) = self.read(&Key::of(key)?).await? else { return Ok(init) };
+        let Some(record) = self.fetch(&Key::of(key)?).await? else { return Ok(init) };
         let mut id = Head::of(&record, key)?.first;
         let mut seen = HashSet::new();
         let mut sum = init;
@@ -188,14 +205,10 @@ impl KeyValue {
         if seen.is_empty() { Err(broken(id)) } else { Ok(sum) }
     }
 
-    /// The blobs of the elements under `key`, if an append log is there.
-    pub(super) async fn log_elements(&self, key: &Form) -> Result<Vec<String>> {
-        let Some(meta) = self.get_meta_async(key).await? else { return Ok(Vec::new()) };
-        if meta.value_type.as_str() != MARK {
-            return Ok(Vec::new());
-        }
-        let Some(record) = self.read(&Key::of(key)?).await? else { return Ok(Vec::new()) };
-        let mut id = Head::of(&record, key)?.first;
+    /// The blobs of the elements of the append log under `key`.
+    pub(super) async fn log_elements(&self, key: &Key) -> Result<Vec<String>> {
+        let Some(record) = self.fetch(key).await? else { return Ok(Vec::new()) };
+        let mut id = Head::of(&record, &key.form)?.first;
         let mut seen = HashSet::new();
         let mut names = Vec::new();
         while let Some(element) = self.element(id).await? {

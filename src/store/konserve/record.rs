@@ -1,11 +1,15 @@
 //! The bytes of a value and its metadata.
 
+use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::PREFIX;
-use crate::edn::{self, Form, FormKind, Keyword, Symbol};
+use super::codec::{Codec, decode_plain, print};
+use super::parts::Parts;
+use crate::edn::{Form, FormKind, Keyword, Symbol};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::frame::{Frame, kind, serializer};
+use crate::store::Encoding;
+use crate::store::frame::{Sealed, kind, serializer};
 
 /// A value as it is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,12 +23,22 @@ pub enum Stored {
     AppendLog(Form),
 }
 
-impl Stored {
+/// A value as its blob holds it.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Edn(Form),
+    Binary(Vec<u8>),
+    /// Binary too, in blobs of its own.
+    Parts(Parts),
+    AppendLog(Form),
+}
+
+impl Value {
     fn type_name(&self) -> &'static str {
         match self {
-            Stored::Edn(_) => "edn",
-            Stored::Binary(_) => "binary",
-            Stored::AppendLog(_) => "append-log",
+            Value::Edn(_) => "edn",
+            Value::Binary(_) | Value::Parts(_) => "binary",
+            Value::AppendLog(_) => "append-log",
         }
     }
 
@@ -34,15 +48,24 @@ impl Stored {
     /// `store/type` if the value is binary or the head of a log.
     pub(super) fn as_form(&self, key: &Form) -> Result<&Form> {
         match self {
-            Stored::Edn(form) => Ok(form),
-            Stored::Binary(_) | Stored::AppendLog(_) => Err(wrong_type(key, "EDN", self)),
+            Value::Edn(form) => Ok(form),
+            other => Err(other.wrong_type(key, "EDN")),
         }
     }
-}
 
-pub(super) fn wrong_type(key: &Form, wanted: &str, got: &Stored) -> Error {
-    let what = format!("the value under {key} is of type {}; wanted {wanted}", got.type_name());
-    Error::new(ErrorKind::Argument, "store/type", what)
+    pub(super) fn wrong_type(&self, key: &Form, wanted: &str) -> Error {
+        let what = format!("the value under {key} is of type {}; wanted {wanted}", self.type_name());
+        Error::new(ErrorKind::Argument, "store/type", what)
+    }
+
+    /// Bytes of a binary value.
+    fn size(&self) -> Option<u64> {
+        match self {
+            Value::Binary(bytes) => Some(bytes.len() as u64),
+            Value::Parts(parts) => Some(parts.size),
+            Value::Edn(_) | Value::AppendLog(_) => None,
+        }
+    }
 }
 
 /// What is known of a value beside itself.
@@ -54,6 +77,8 @@ pub struct Metadata {
     pub value_type: Keyword,
     /// When it was last written, in milliseconds since 1970; never less than that of an earlier write by the same handle.
     pub last_write: i64,
+    /// Bytes of a binary value; none of others.
+    pub size: Option<u64>,
     /// Entries of the caller's own.
     pub extra: Vec<(Form, Form)>,
 }
@@ -63,77 +88,60 @@ fn keyword(text: &str) -> Form {
 }
 
 impl Metadata {
-    /// As a map: `{:key … :type … :last-write #inst …}` and the caller's own entries.
+    /// As a map: `{:key … :type … :last-write #inst …}`, `:size` of a binary value, and the caller's own entries.
     pub fn to_form(&self) -> Form {
         let mut pairs = vec![
             (keyword("key"), self.key.clone()),
             (keyword("type"), FormKind::Keyword(self.value_type).into()),
             (keyword("last-write"), FormKind::Inst(self.last_write).into()),
         ];
+        pairs.extend(self.size.map(|size| (keyword("size"), i64::try_from(size).unwrap_or(i64::MAX).into())));
+        let is_built = |key: &Form| is_built(key, self.size.is_some());
         pairs.extend(self.extra.iter().filter(|(key, _)| !is_built(key)).cloned());
         Form::map(pairs)
     }
 
     fn from_form(form: &Form) -> Option<Metadata> {
         let FormKind::Inst(last_write) = form.get(Keyword::new("last-write"))?.kind else { return None };
+        let value_type = form.get(Keyword::new("type"))?.as_keyword()?;
+        let size = form.get(Keyword::new("size")).filter(|_| value_type.as_str() == "binary");
         Some(Metadata {
             key: form.get(Keyword::new("key"))?.clone(),
-            value_type: form.get(Keyword::new("type"))?.as_keyword()?,
+            value_type,
             last_write,
-            extra: form.pairs()?.iter().filter(|(key, _)| !is_built(key)).cloned().collect(),
+            size: size.and_then(Form::as_int).and_then(|size| u64::try_from(size).ok()),
+            extra: form.pairs()?.iter().filter(|(key, _)| !is_built(key, size.is_some())).cloned().collect(),
         })
     }
 
     /// Bytes that the metadata takes of the blob that `head` begins.
     pub(super) fn encoded_len(head: &[u8], name: &str) -> Result<u64> {
-        Frame::total_len(head, name, 0)
+        Sealed::total_len(head, name, 0)
     }
 
-    pub(super) fn decode(bytes: &[u8], name: &str) -> Result<Metadata> {
-        Metadata::decode_first(bytes, name).map(|(meta, _)| meta)
+    pub(super) fn decode(encoding: &Encoding, bytes: &[u8], name: &str) -> Result<Metadata> {
+        Metadata::decode_first(encoding, bytes, name).map(|(meta, _)| meta)
     }
 
-    fn decode_first<'a>(bytes: &'a [u8], name: &str) -> Result<(Metadata, &'a [u8])> {
-        let (frame, rest) = Frame::decode_first(bytes, name, 0)?;
-        let meta = if frame.kind == kind::METADATA { read_edn(frame, name)? } else { Form::nil() };
+    fn decode_first<'a>(encoding: &Encoding, bytes: &'a [u8], name: &'a str) -> Result<(Metadata, &'a [u8])> {
+        let (frame, rest) = encoding.open_first(bytes, name, 0)?;
+        let meta = if frame.kind == kind::METADATA { decode_plain(&frame, name)? } else { Form::nil() };
         let meta = Metadata::from_form(&meta).ok_or_else(|| corrupt(name, "does not begin with metadata"))?;
         Ok((meta, rest))
     }
 }
 
-/// Whether an entry of the metadata is the store's own.
-fn is_built(key: &Form) -> bool {
-    matches!(key.as_keyword().map(Keyword::as_str), Some("key" | "type" | "last-write"))
+/// Whether an entry of the metadata, of a binary value or another, is the store's own.
+fn is_built(key: &Form, binary: bool) -> bool {
+    match key.as_keyword().map(Keyword::as_str) {
+        Some("key" | "type" | "last-write") => true,
+        Some("size") => binary,
+        _ => false,
+    }
 }
 
 pub(super) fn corrupt(name: &str, what: &str) -> Error {
     Error::new(ErrorKind::Corrupt, "store/corrupt", format!("the blob {name:?} {what}"))
-}
-
-/// The text of a form.
-///
-/// # Errors
-/// `store/bad-form` if reading it would not give the form again.
-pub(super) fn print(form: &Form) -> Result<String> {
-    let text = form.to_string();
-    let bad = |why: &str| {
-        let shown: String = text.chars().take(100).collect();
-        let what = format!("{} cannot be stored: {why}: {shown}", form.kind_name());
-        Error::new(ErrorKind::Argument, "store/bad-form", what)
-    };
-    match edn::read(&text) {
-        Ok(again) if again == *form => Ok(text),
-        Ok(_) => Err(bad("its text reads as another form")),
-        Err(e) => Err(bad("its text cannot be read").caused_by(e)),
-    }
-}
-
-pub(super) fn read_edn(frame: Frame<'_>, name: &str) -> Result<Form> {
-    if frame.serializer != serializer::EDN {
-        return Err(corrupt(name, &format!("was written with the unknown serializer {}", frame.serializer)));
-    }
-    let text = std::str::from_utf8(frame.body).map_err(|e| corrupt(name, "is not text").caused_by(e))?;
-    edn::read(text).map_err(|e| corrupt(name, "is not EDN").caused_by(e))
 }
 
 /// A key and where its value lies.
@@ -189,53 +197,76 @@ fn canonical(form: &Form) -> String {
 }
 
 /// A value with its metadata, and the bytes that it was read from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) meta: Metadata,
-    pub(super) value: Stored,
+    pub(super) value: Value,
     pub(super) bytes: Vec<u8>,
 }
 
-impl Record {
-    pub(super) fn encode(key: &Key, value: &Stored, last_write: i64, extra: &[(Form, Form)]) -> Result<Vec<u8>> {
+/// What a blob is sealed and serialized with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hand<'a> {
+    pub encoding: &'a Encoding,
+    pub codec: &'a Codec,
+}
+
+impl Hand<'_> {
+    pub(super) fn encode(&self, key: &Key, value: &Value, last_write: i64, extra: &[(Form, Form)]) -> Result<Vec<u8>> {
         let value_type = Keyword::new(value.type_name());
-        let meta = Metadata { key: key.form.clone(), value_type, last_write, extra: extra.to_vec() };
-        let meta = print(&meta.to_form())?;
-        let mut out = Frame::encode(kind::METADATA, serializer::EDN, meta.as_bytes(), &key.name, 0)?;
+        let (size, extra) = (value.size(), extra.to_vec());
+        let meta = Metadata { key: key.form.clone(), value_type, last_write, size, extra };
+        let (id, meta) = self.codec.encode_plain(&meta.to_form())?;
+        let mut out = self.encoding.seal(kind::METADATA, id, &meta, &key.name, 0)?;
         let offset = out.len() as u64;
-        let mut add = |id, body: &[u8]| Frame::encode_into(&mut out, kind::VALUE, id, body, &key.name, offset);
+        let mut add = |id, body: &[u8]| self.encoding.seal_into(&mut out, kind::VALUE, id, body, &key.name, offset);
         match value {
-            Stored::Edn(form) | Stored::AppendLog(form) => add(serializer::EDN, print(form)?.as_bytes())?,
-            Stored::Binary(bytes) => add(serializer::RAW, bytes)?,
+            Value::Edn(form) => {
+                let (id, body) = self.codec.encode(form)?;
+                add(id, &body)?;
+            }
+            Value::AppendLog(form) => {
+                let (id, body) = self.codec.encode_plain(form)?;
+                add(id, &body)?;
+            }
+            Value::Binary(bytes) => add(serializer::RAW, bytes)?,
+            Value::Parts(parts) => add(serializer::PARTS, print(&parts.to_form())?.as_bytes())?,
         }
         Ok(out)
     }
 
     /// # Errors
-    /// `store/corrupt`, and `store/key-collision` if the bytes are those of another key.
-    pub(super) fn decode(key: &Key, bytes: Vec<u8>) -> Result<Record> {
-        let (meta, rest) = Metadata::decode_first(&bytes, &key.name)?;
-        let frame = Frame::decode(rest, &key.name, (bytes.len() - rest.len()) as u64)?;
-        let value = match (frame.kind, meta.value_type.as_str()) {
-            (kind::VALUE, "edn") => Stored::Edn(read_edn(frame, &key.name)?),
-            (kind::VALUE, "append-log") => Stored::AppendLog(read_edn(frame, &key.name)?),
-            (kind::VALUE, "binary") if frame.serializer == serializer::RAW => Stored::Binary(frame.body.to_vec()),
+    /// `store/corrupt`, `store/key-collision` if the bytes are those of another key, and those of handlers.
+    pub(super) fn decode(&self, key: &Key, bytes: Vec<u8>) -> Result<Record> {
+        let (meta, rest) = Metadata::decode_first(self.encoding, &bytes, &key.name)?;
+        let frame = self.encoding.open(rest, &key.name, (bytes.len() - rest.len()) as u64)?;
+        let value = match (frame.kind, meta.value_type.as_str(), frame.serializer) {
+            (kind::VALUE, "edn", _) => Value::Edn(self.codec.decode(&frame, &key.name)?),
+            (kind::VALUE, "append-log", _) => Value::AppendLog(decode_plain(&frame, &key.name)?),
+            (kind::VALUE, "binary", serializer::RAW) => Value::Binary(frame.body.into_owned()),
+            (kind::VALUE, "binary", serializer::PARTS) => Value::Parts(Parts::of_body(&frame.body, &key.name)?),
             _ => return Err(corrupt(&key.name, "holds a value of an unknown type")),
         };
-        Ok(Record { meta: key.check(meta)?, value, bytes })
+        let meta = Metadata { size: value.size(), ..key.check(meta)? };
+        Ok(Record { meta, value, bytes })
+    }
+}
+
+impl Record {
+    /// Whether its value lies in the parts of that id.
+    pub(super) fn has_parts(&self, id: Uuid) -> bool {
+        matches!(&self.value, Value::Parts(parts) if parts.id() == id)
     }
 
     pub(super) fn into_form(self, key: &Key) -> Result<Form> {
         match self.value {
-            Stored::Edn(form) | Stored::AppendLog(form) => Ok(form),
-            value => Err(wrong_type(&key.form, "EDN", &value)),
+            Value::Edn(form) | Value::AppendLog(form) => Ok(form),
+            value => Err(value.wrong_type(&key.form, "EDN")),
         }
     }
 
-    pub(super) fn into_bytes(self, key: &Key) -> Result<Vec<u8>> {
-        match self.value {
-            Stored::Binary(bytes) => Ok(bytes),
-            value => Err(wrong_type(&key.form, "binary", &value)),
-        }
+    /// Bytes of memory, about.
+    pub(super) fn weight(&self) -> usize {
+        self.bytes.len() * 8 + 256
     }
 }

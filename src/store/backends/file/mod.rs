@@ -15,8 +15,8 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::RwLock;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::Encoding;
 use crate::store::backend::{Backend, BoxFuture, Capabilities, check_key, cut};
-use crate::store::frame::Frame;
 use crate::store::fs::{Fs, FsFile, RealFs};
 use writer::Writer;
 
@@ -162,7 +162,7 @@ impl Directory {
             Err(e) if is_absence(&e) => return Ok(None),
             Err(e) => return Err(failed("read", &path, e)),
         };
-        Ok(Frame::decode(&bytes, &place, 0).ok().map(|frame| frame.body.to_vec()))
+        Ok(Encoding::PLAIN.open(&bytes, &place, 0).ok().map(|frame| frame.body.into_owned()))
     }
 
     /// All keys with the prefix, sorted.

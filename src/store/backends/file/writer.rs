@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use super::{Directory, HINT_KIND, HINTS, LOCK, OWN, TEMP, failed, is_absence, read_range};
 use crate::edn::{Form, FormKind, Keyword};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::frame::Frame;
+use crate::store::Encoding;
 use crate::store::fs::FsFile;
 
 /// A blob that is overwritten in place grows by as much as it has, within these bounds, so that most writes fall on
@@ -162,7 +162,9 @@ impl Writer {
             hints.insert(key.to_owned(), hint);
         }
         let Some(hint) = hints.get(key) else { return Ok(()) };
-        let Err(e) = hint.file.write_at(0, &Frame::encode(HINT_KIND, 0, bytes, &hint.place, 0)?) else { return Ok(()) };
+        let Err(e) = hint.file.write_at(0, &Encoding::PLAIN.seal(HINT_KIND, 0, bytes, &hint.place, 0)?) else {
+            return Ok(());
+        };
         // No note is right, an older one is not.
         let removed = dir.fs.remove(&hint.path);
         let failed = failed("write", &hint.path, e);
