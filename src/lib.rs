@@ -69,7 +69,7 @@ pub use query::{
     Cursor, Explanation, Input, IntoInputs, IntoQuery, Output, Prepared, Query, QueryOptions, QueryRows, Shape,
     explain, explain_analyze, prepare, prepare_with, q, q_iter, q_with,
 };
-pub use registry::{Access, BackendKind, Registry};
+pub use registry::{Access, BackendKind, Registry, key_value};
 pub use schema::{
     Attribute, Cardinality, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, TupleShape, Unique, ValueCaps, ValueType,
     builtin,

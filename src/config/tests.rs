@@ -268,3 +268,76 @@ fn bounds_of_values() {
     assert_eq!(other.clone().or(config.clone()).caps().string, Some(3));
     assert_eq!(other.matching(&config).unwrap().caps(), wanted, "those of the creation hold");
 }
+
+#[test]
+fn the_encoding_is_konserves_map() {
+    use crate::store::{Compressor, EncodingConfig, Key, Serializer};
+    let of = |encoding: &str| {
+        let text =
+            format!("{{:store {{:backend :file :path \"x\" :config {{:encoding {encoding} :sync-blob? true}}}}}}");
+        Config::from_edn(&text).map(|config| config.store_config().encoding().clone())
+    };
+    let hex = "00".repeat(32);
+    let zeros = EncodingConfig::new().encrypted_with(Key::raw([0; 32]));
+    for (text, wanted) in [
+        ("{}", EncodingConfig::new()),
+        ("{:compressor {:type :lz4}}", EncodingConfig::new().compressor(Compressor::Lz4)),
+        ("{:compressor :zstd}", EncodingConfig::new().compressor(Compressor::Zstd(3))),
+        ("{:compressor {:type :zstd :level 19}}", EncodingConfig::new().compressor(Compressor::Zstd(19))),
+        ("{:serializer :binary}", EncodingConfig::new().serializer(Serializer::Binary)),
+        (&format!("{{:encryptor {{:key \"{hex}\"}}}}"), zeros.clone()),
+        (&format!("{{:encryptor {{:type :xchacha20-poly1305 :key \"{hex}\" :mixed? true}}}}"), zeros.mixed(true)),
+        ("{:encryptor {:passphrase \"w\"}}", EncodingConfig::new().encrypted_with(Key::passphrase("w"))),
+        ("{:encryptor {}}", EncodingConfig::new().encrypted()),
+    ] {
+        assert_eq!(of(text).unwrap(), wanted, "{text}");
+    }
+    for (text, code) in [
+        ("{:compressor :snappy}", "config/type"),
+        ("{:compressor {:level 3}}", "config/type"),
+        ("{:compressor {:type :lz4 :level 3}}", "config/unknown-key"),
+        ("{:compressor {:type :zstd :level 23}}", "config/type"),
+        ("{:serializer :FressianSerializer}", "config/type"),
+        ("{:encryptor {:type :aes :key \"s3cr3t\"}}", "config/unsupported"),
+        ("{:encryptor {:key \"s3cr3t\"}}", "config/value"),
+        ("{:encryptor {:key 7}}", "config/type"),
+        ("{:read-handlers {}}", "config/unsupported"),
+        ("{:compresor :lz4}", "config/unknown-key"),
+        ("7", "config/type"),
+    ] {
+        let error = of(text).unwrap_err();
+        assert_eq!(error.code(), code, "{text}: {error}");
+        assert!(!error.to_string().contains("s3cr3t") && error.message().contains(":store :config"), "{error}");
+    }
+    let error = Config::from_edn("{:store {:config {:sync-blob? false}}}").unwrap_err();
+    assert_eq!(error.code(), "config/unsupported");
+    let json = r#"{"store": {"config": {"encoding": {"compressor": {"type": "lz4"}}}}}"#;
+    let json = Config::from_json(json).unwrap();
+    assert_eq!(json.store_config().encoding().given_compressor(), Compressor::Lz4);
+    // What is given of it wins, and the rest comes from beneath; none of it is remembered by the database.
+    let both = json.or(Config::from_edn("{:store {:config {:encoding {:compressor :none :encryptor {}}}}}").unwrap());
+    assert_eq!(both.store_config().encoding(), &EncodingConfig::new().compressor(Compressor::Lz4).encrypted());
+    assert!(!both.to_form().to_string().contains("encod"));
+}
+
+#[test]
+fn the_key_comes_from_the_environment_if_the_config_gives_none() {
+    use crate::store::{EncodingConfig, Key};
+    let with = |encoding: EncodingConfig, name: &'static str, text: &'static str| {
+        let store = StoreConfig::new("file").with_encoding(encoding);
+        let store = store.with_key_of(&move |asked| (asked == name).then(|| text.to_owned()));
+        store.map(|store| store.encoding().clone())
+    };
+    let (asked, own) = (EncodingConfig::new().encrypted(), Key::raw([9; 32]));
+    let zeros = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let key = with(asked.clone(), "TREERING_ENCRYPTION_KEY", zeros).unwrap();
+    assert_eq!(key.key(), Some(&Key::raw([0; 32])));
+    let words = with(asked.clone(), "TREERING_ENCRYPTION_PASSPHRASE", "a b").unwrap();
+    assert_eq!(words.key(), Some(&Key::passphrase("a b")));
+    let given = with(EncodingConfig::new().encrypted_with(own.clone()), "TREERING_ENCRYPTION_KEY", zeros).unwrap();
+    assert_eq!(given.key(), Some(&own));
+    assert!(!with(EncodingConfig::new(), "TREERING_ENCRYPTION_KEY", zeros).unwrap().encrypts(), "nobody asked");
+    let error = with(asked, "TREERING_ENCRYPTION_KEY", "hunter2").unwrap_err();
+    assert!(error.code() == "config/value" && error.message().contains("TREERING_ENCRYPTION_KEY"), "{error}");
+    assert!(!error.to_string().contains("hunter2"));
+}

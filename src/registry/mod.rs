@@ -5,6 +5,7 @@
 
 mod backends;
 mod functions;
+pub mod key_value;
 mod memory;
 mod open;
 mod pool;

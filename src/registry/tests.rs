@@ -189,3 +189,32 @@ fn a_backend_of_the_embedder_is_named_by_its_keyword() {
     let wrong = Config::from_edn("{:store {:backend :mine :folder \"no\"}}").unwrap();
     assert_eq!(code(registry.check(&wrong)), "config/value");
 }
+
+#[test]
+fn keys_and_values_are_opened_by_config() {
+    use crate::store::{Compressor, EncodingConfig, Serializer};
+    let registry = registry();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kv").to_string_lossy().into_owned();
+    let encoding = EncodingConfig::new().compressor(Compressor::Lz4).serializer(Serializer::Binary);
+    for config in [
+        StoreConfig::new("memory").with_option("name", "kv"),
+        StoreConfig::new("file").with_option("path", path.as_str()).with_encoding(encoding),
+    ] {
+        let key = crate::edn::read("[:a 1]").unwrap();
+        let connect = |access| registry.connect_key_value(&config, access);
+        assert_eq!(connect(Access::Writer).unwrap_err().code(), "store/missing");
+        let kv = registry.create_key_value(&config).unwrap();
+        kv.assoc(&key, key.clone()).unwrap();
+        assert_eq!(registry.create_key_value(&config).unwrap_err().code(), "store/exists");
+        registry.release_key_value(&config, kv).unwrap();
+        for access in [Access::ReadOnly, Access::Writer] {
+            let kv = connect(access).unwrap();
+            assert_eq!(kv.get(&key).unwrap(), Some(key.clone()));
+            registry.release_key_value(&config, kv).unwrap();
+        }
+        registry.delete_store(&Config::new().store(config.clone())).unwrap();
+        assert_eq!(connect(Access::Writer).unwrap_err().code(), "store/missing");
+    }
+    assert!(registry.create_key_value(&StoreConfig::new("memory")).unwrap_err().message().contains(":id"));
+}

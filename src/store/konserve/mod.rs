@@ -139,11 +139,12 @@ impl KeyValue {
         Ok(Some(record))
     }
 
-    /// Reads, changes and stores under the key's lock; `change` runs again if another process was faster. `done` is called
+    /// Reads, changes and stores under the key's lock; `meta` and `change` run again if another process was faster. `done` is called
     /// before the lock is released.
     async fn modify<T>(
         &self,
         key: &Form,
+        meta: &mut (impl FnMut(&mut Vec<(Form, Form)>) + Send),
         mut change: impl FnMut(Option<&Record>) -> Result<(Value, T)> + Send,
         done: impl FnOnce(&T) + Send,
     ) -> Result<T> {
@@ -152,8 +153,9 @@ impl KeyValue {
         loop {
             let old = self.read(&key).await?;
             let (value, result) = change(old.as_deref())?;
-            let extra = old.as_ref().map_or(&[][..], |old| &old.meta.extra);
-            let new = self.hand().encode(&key, &value, self.shared.now(), extra)?;
+            let mut extra = old.as_ref().map_or_else(Vec::new, |old| old.meta.extra.clone());
+            meta(&mut extra);
+            let new = self.hand().encode(&key, &value, self.shared.now(), &extra)?;
             let swapped = self.store.swap_async(&key.name, old.as_ref().map(|old| &old.bytes[..]), new).await;
             self.shared.written(&key.name);
             if swapped? {

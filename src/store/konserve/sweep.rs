@@ -58,6 +58,9 @@ impl KeyValue {
             }
         }
         self.sweep_strays(cutoff).await?;
+        if gone.is_empty() {
+            return Ok(gone);
+        }
         self.shared.hooks.tell(|| {
             let pairs = gone.iter().map(|key| (key.clone(), Form::from(true))).collect();
             WriteEvent { pairs, ..WriteEvent::new(WriteOp::MultiDissoc, &[]) }

@@ -1,9 +1,38 @@
 use super::*;
 use crate::edn::{FormKind, Keyword, read};
-use crate::store::testing::{Failure, Fault, FaultBackend};
-use crate::store::{Backend, FileBackend, MemoryBackend};
+use crate::store::testing::{Failure, Fault, FaultBackend, konserve_conformance};
+use crate::store::{Backend, Compressor, EncodingConfig, FileBackend, MemoryBackend};
 use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+/// Every way to write.
+fn ways() -> Vec<(EncodingConfig, Serializer)> {
+    let mut ways = vec![
+        (EncodingConfig::new(), Serializer::Edn),
+        (EncodingConfig::new(), Serializer::Binary),
+        (EncodingConfig::new().compressor(Compressor::Lz4), Serializer::Edn),
+    ];
+    if cfg!(feature = "encryption") {
+        let key = crate::store::Key::raw([1; 32]);
+        ways.push((EncodingConfig::new().compressor(Compressor::Lz4).encrypted_with(key), Serializer::Binary));
+    }
+    ways
+}
+
+#[test]
+fn every_way_to_write_conforms_in_memory_and_in_files() {
+    for (encoding, serializer) in ways() {
+        let on = |store: Store| KeyValue::new(store.encoded(&encoding).unwrap()).with_serializer(serializer);
+        konserve_conformance(|| on(Store::new(MemoryBackend::new())));
+        let home = tempfile::tempdir().unwrap();
+        let number = std::cell::Cell::new(0);
+        konserve_conformance(|| {
+            number.set(number.get() + 1);
+            on(Store::new(FileBackend::create(home.path().join(number.get().to_string())).unwrap()))
+        });
+    }
+}
 
 fn form(text: &str) -> Form {
     read(text).unwrap()
@@ -294,6 +323,10 @@ enum Call {
     Dissoc(u8),
     Append(u8, i64),
     MultiAssoc(Vec<(u8, i64)>),
+    Bassoc(u8, usize),
+    MultiDissoc(Vec<u8>),
+    /// Of all but one key.
+    Sweep(u8),
     Reopen,
 }
 
@@ -305,7 +338,10 @@ fn call() -> impl Strategy<Value = Call> {
         key.clone().prop_map(Call::Update),
         key.clone().prop_map(Call::Dissoc),
         (key.clone(), any::<i64>()).prop_map(|(k, v)| Call::Append(k, v)),
-        proptest::collection::vec((key, any::<i64>()), 0..4).prop_map(Call::MultiAssoc),
+        proptest::collection::vec((key.clone(), any::<i64>()), 0..4).prop_map(Call::MultiAssoc),
+        (key.clone(), 0usize..50).prop_map(|(k, len)| Call::Bassoc(k, len)),
+        proptest::collection::vec(key.clone(), 0..4).prop_map(Call::MultiDissoc),
+        key.prop_map(Call::Sweep),
         Just(Call::Reopen),
     ]
 }
@@ -316,15 +352,22 @@ enum Model {
     Int(i64),
     Map(BTreeMap<u8, i64>),
     Log(Vec<i64>),
+    Bytes(Vec<u8>),
 }
 
 proptest! {
     #[test]
-    fn it_is_a_map(calls in proptest::collection::vec(call(), 1..60)) {
+    fn it_is_a_map(calls in proptest::collection::vec(call(), 1..60), way: proptest::sample::Index, cached: bool) {
         let int = |v: i64| Form::from(FormKind::Int(v));
         let key = |k: u8| Form::from(FormKind::Vector(vec![form(":key"), int(k.into())]));
         let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new());
-        let mut kv = KeyValue::new(Store::on(backend.clone()));
+        let (encoding, serializer) = way.get(&ways()).clone();
+        let open = || {
+            let store = Store::on(backend.clone()).encoded(&encoding).unwrap();
+            let kv = KeyValue::new(store).with_serializer(serializer).with_parts_of(7);
+            if cached { kv.cached(10_000) } else { kv }
+        };
+        let mut kv = open();
         let mut model: BTreeMap<u8, Model> = BTreeMap::new();
         for call in calls {
             match call {
@@ -340,13 +383,13 @@ proptest! {
                             map.insert(step, v);
                         }
                         Model::Int(_) => assert_eq!(done.unwrap_err().code(), "store/path"),
-                        Model::Log(_) => assert_eq!(done.unwrap_err().code(), "store/type"),
+                        Model::Log(_) | Model::Bytes(_) => assert_eq!(done.unwrap_err().code(), "store/type"),
                     }
                 }
                 Call::Update(k) => {
-                    let old = kv.get(&key(k)).unwrap();
+                    let old = kv.get(&key(k)).ok().flatten();
                     let answer = kv.update(&key(k), |_| Ok(int(7)));
-                    if let Some(Model::Log(_)) = model.get(&k) {
+                    if let Some(Model::Log(_) | Model::Bytes(_)) = model.get(&k) {
                         assert_eq!(answer.unwrap_err().code(), "store/type");
                     } else {
                         prop_assert_eq!(answer.unwrap(), (old, int(7)));
@@ -370,7 +413,32 @@ proptest! {
                     kv.multi_assoc(pairs.iter().map(|(k, v)| (key(*k), int(*v))).collect()).unwrap();
                     model.extend(pairs.into_iter().map(|(k, v)| (k, Model::Int(v))));
                 }
-                Call::Reopen => kv = KeyValue::new(Store::on(backend.clone())),
+                Call::Bassoc(k, len) => {
+                    let bytes: Vec<u8> = (0..len).map(|i| i as u8).collect();
+                    prop_assert_eq!(kv.bassoc_from(&key(k), &bytes[..]).unwrap(), len as u64);
+                    model.insert(k, Model::Bytes(bytes));
+                }
+                Call::MultiDissoc(keys) => {
+                    let keys: std::collections::BTreeSet<u8> = keys.into_iter().collect();
+                    let gone = kv.multi_dissoc(&keys.iter().map(|k| key(*k)).collect::<Vec<_>>()).unwrap();
+                    let wanted: Vec<_> = keys.iter().map(|k| (key(*k), model.remove(k).is_some())).collect();
+                    prop_assert_eq!(gone, wanted);
+                }
+                Call::Sweep(kept) => {
+                    let gone = kv.sweep(kv.now() + 1, |other| *other == key(kept)).unwrap().len();
+                    let before = model.len();
+                    model.retain(|k, _| *k == kept);
+                    prop_assert_eq!(gone, before - model.len());
+                    // Nothing is left of what is gone or was overwritten.
+                    let (logs, parts) = match model.get(&kept) {
+                        Some(Model::Log(log)) => (log.len(), 0),
+                        Some(Model::Bytes(bytes)) if bytes.len() > 7 => (0, bytes.len().div_ceil(7)),
+                        _ => (0, 0),
+                    };
+                    prop_assert_eq!(kv.store().list("kvlog/").unwrap().len(), logs);
+                    prop_assert_eq!(kv.store().list("kvpart/").unwrap().len(), parts);
+                }
+                Call::Reopen => kv = open(),
             }
             for k in 0..6 {
                 prop_assert_eq!(kv.exists(&key(k)).unwrap(), model.contains_key(&k));
@@ -381,6 +449,7 @@ proptest! {
                         let pairs = map.iter().map(|(s, v)| (int((*s).into()), int(*v))).collect();
                         prop_assert_eq!(kv.get(&key(k)).unwrap(), Some(Form::map(pairs)));
                     }
+                    Some(Model::Bytes(bytes)) => prop_assert_eq!(kv.bget(&key(k)).unwrap(), Some(bytes.clone())),
                     Some(Model::Log(log)) => {
                         let log: Vec<Form> = log.iter().map(|v| int(*v)).collect();
                         prop_assert_eq!(kv.log(&key(k)).unwrap(), log);

@@ -178,7 +178,10 @@ impl KeyValue {
     pub async fn assoc_in_async(&self, path: &[Form], value: Form) -> Result<()> {
         match path {
             [key] => self.assoc_async(key, value).await,
-            path => self.change_in(WriteOp::AssocIn, path, &mut |_| Ok(value.clone())).await.map(|_| ()),
+            path => {
+                self.change_in(WriteOp::AssocIn, path, &mut |_| {}, &mut |_| Ok(value.clone())).await?;
+                Ok(())
+            }
         }
     }
 
@@ -228,13 +231,40 @@ impl KeyValue {
         path: &[Form],
         mut change: impl FnMut(Option<Form>) -> Result<Form> + Send,
     ) -> Result<(Option<Form>, Form)> {
-        self.change_in(WriteOp::UpdateIn, path, &mut change).await
+        self.change_in(WriteOp::UpdateIn, path, &mut |_| {}, &mut change).await
+    }
+
+    /// [`update_in`](Self::update_in) that also changes the caller's own entries of the metadata.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn update_in_with_meta(
+        &self,
+        path: &[Form],
+        meta: impl FnMut(&mut Vec<(Form, Form)>) + Send,
+        change: impl FnMut(Option<Form>) -> Result<Form> + Send,
+    ) -> Result<(Option<Form>, Form)> {
+        wait(self.update_in_with_meta_async(path, meta, change))
+    }
+
+    /// [`update_in_with_meta`](Self::update_in_with_meta) as a future.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn update_in_with_meta_async(
+        &self,
+        path: &[Form],
+        mut meta: impl FnMut(&mut Vec<(Form, Form)>) + Send,
+        mut change: impl FnMut(Option<Form>) -> Result<Form> + Send,
+    ) -> Result<(Option<Form>, Form)> {
+        self.change_in(WriteOp::UpdateIn, path, &mut meta, &mut change).await
     }
 
     async fn change_in(
         &self,
         op: WriteOp,
         path: &[Form],
+        meta: &mut (impl FnMut(&mut Vec<(Form, Form)>) + Send),
         change: &mut (impl FnMut(Option<Form>) -> Result<Form> + Send),
     ) -> Result<(Option<Form>, Form)> {
         let (key, rest) = path.split_first().ok_or_else(no_path)?;
@@ -250,7 +280,7 @@ impl KeyValue {
                 ..WriteEvent::new(op, path)
             });
         };
-        self.modify(key, change, tell).await
+        self.modify(key, meta, change, tell).await
     }
 
     /// Removes the value under `key`; whether there was one. The elements of an append log and the parts of a large binary
