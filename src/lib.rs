@@ -117,3 +117,7 @@ struct TimePage;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/query.md")]
 struct QueryPage;
+
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../docs/key-value.md")]
+struct KeyValuePage;

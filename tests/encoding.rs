@@ -4,16 +4,13 @@
 mod blobs;
 mod support;
 
-use std::fmt::Write;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use blobs::Blobs;
-use support::{SCHEMA, content, files, transaction};
+use support::{Model, SCHEMA, content, files, one_more, transaction};
 use treering::store::{Compressor, EncodingConfig, Key};
-use treering::{
-    Config, Connection, ErrorKind, Registry, StoreConfig, connect_in, create_database_in, database_exists_in,
-};
+use treering::{Config, Connection, GcOptions, Registry, StoreConfig, connect_in, create_database_in};
 
 fn on(path: &Path, encoding: EncodingConfig) -> Config {
     let store = StoreConfig::new("file").with_option("path", path.to_string_lossy().as_ref());
@@ -41,10 +38,13 @@ fn registry() -> Registry {
     Registry::with_builtins()
 }
 
-/// Transactions `from..to`, with a flush among them.
-fn write(conn: &Connection, from: usize, to: usize) {
+/// Transactions `from..to`, the schema before the first, with a flush among them.
+fn write(conn: &Connection, model: &mut Model, from: usize, to: usize) {
+    if from == 0 {
+        one_more(conn, model, SCHEMA).unwrap();
+    }
     for i in from..to {
-        conn.transact(transaction(i, "p").as_str()).unwrap();
+        one_more(conn, model, &transaction(i, "p")).unwrap();
         if i % 20 == 13 {
             conn.flush().unwrap();
         }
@@ -60,30 +60,27 @@ fn size(path: &Path) -> u64 {
 }
 
 #[test]
-fn databases_of_every_encoding_hold_the_same() {
+fn databases_of_every_encoding_hold_what_they_were_told() {
     let home = tempfile::tempdir().unwrap();
-    let mut wanted = None;
     let mut sizes = Vec::new();
     for (name, encoding) in encodings() {
         let path = home.path().join(name);
         let config = on(&path, encoding);
+        let mut model = Model::default();
         create_database_in(&registry(), &config).unwrap();
         let conn = connect_in(&registry(), &config).unwrap();
-        conn.transact(SCHEMA).unwrap();
-        write(&conn, 0, 60);
+        write(&conn, &mut model, 0, 60);
         conn.release().unwrap();
         // A second writer, which stops without closing the log; a third replays it.
         let conn = connect_in(&registry(), &config).unwrap();
-        write(&conn, 60, 70);
-        let left = content(&conn.db()).unwrap();
+        write(&conn, &mut model, 60, 70);
         drop(conn);
         let reader = connect_in(&registry(), &config.clone().read_only(true)).unwrap();
-        assert_eq!(content(&reader.db()).unwrap(), left, "{name}");
+        assert_eq!(content(&reader.db()).unwrap(), model.last(), "{name}");
         reader.release().unwrap();
         let conn = connect_in(&registry(), &config).unwrap();
-        assert_eq!(content(&conn.db()).unwrap(), left, "{name}");
+        assert_eq!(content(&conn.db()).unwrap(), model.last(), "{name}");
         conn.release().unwrap();
-        assert_eq!(left, *wanted.get_or_insert(left.clone()), "{name}");
         sizes.push((name, size(&path)));
     }
     let of = |name: &str| sizes.iter().find(|(n, _)| *n == name).map_or(0, |(_, size)| *size);
@@ -98,35 +95,26 @@ fn databases_of_every_encoding_hold_the_same() {
 fn one_database_may_have_many_encodings() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("db");
-    let plain = home.path().join("plain");
-    for (path, changes) in [(&path, true), (&plain, false)] {
-        create_database_in(&registry(), &on(path, EncodingConfig::new())).unwrap();
-        for (n, (_, encoding)) in encodings().into_iter().enumerate() {
-            // One key only: that of the first encryption holds.
-            let encoding = match encoding.key() {
-                Some(_) => lz4().encrypted_with(Key::raw([7; 32])).mixed(true),
-                None => encoding,
-            };
-            let config = on(path, if changes { encoding } else { EncodingConfig::new() });
-            let conn = connect_in(&registry(), &config).unwrap();
-            if n == 0 {
-                conn.transact(SCHEMA).unwrap();
-            }
-            write(&conn, n * 17, (n + 1) * 17);
-            if n % 2 == 0 { conn.release().unwrap() } else { drop(conn) }
-        }
+    let mut model = Model::default();
+    create_database_in(&registry(), &on(&path, EncodingConfig::new())).unwrap();
+    for (n, (name, encoding)) in encodings().into_iter().enumerate() {
+        // One key only: that of the first encryption holds.
+        let encoding = match encoding.key() {
+            Some(_) => lz4().encrypted_with(Key::raw([7; 32])).mixed(true),
+            None => encoding,
+        };
+        let conn = connect_in(&registry(), &on(&path, encoding)).unwrap();
+        assert_eq!(conn.db().basis_t().0, model.last().basis, "before {name}");
+        write(&conn, &mut model, n * 17, (n + 1) * 17);
+        assert_eq!(content(&conn.db()).unwrap(), model.last(), "{name}");
+        if n % 2 == 0 { conn.release().unwrap() } else { drop(conn) }
     }
     let mut last = lz4();
     if cfg!(feature = "encryption") {
         last = last.encrypted_with(Key::raw([7; 32])).mixed(true);
     }
-    let read = |path: &Path, encoding| {
-        let conn = connect_in(&registry(), &on(path, encoding)).unwrap();
-        let found = content(&conn.db()).unwrap();
-        conn.release().unwrap();
-        found
-    };
-    assert_eq!(read(&path, last), read(&plain, EncodingConfig::new()));
+    let conn = connect_in(&registry(), &on(&path, last).read_only(true)).unwrap();
+    assert_eq!(content(&conn.db()).unwrap(), model.last());
 }
 
 /// Where entries of the log are blobs of their own and heads are swapped.
@@ -136,164 +124,171 @@ fn blobs_are_encoded_as_files_are() {
         let blobs = Blobs::default();
         let registry = || Registry::with_builtins().with_backend(blobs.clone());
         let config = support::with_small_nodes(Config::new().store(StoreConfig::new("blobs").with_encoding(encoding)));
+        let mut model = Model::default();
         create_database_in(&registry(), &config).unwrap();
         let conn = connect_in(&registry(), &config).unwrap();
-        conn.transact(SCHEMA).unwrap();
-        write(&conn, 0, 30);
-        let left = content(&conn.db()).unwrap();
+        write(&conn, &mut model, 0, 30);
         drop(conn);
         let conn = connect_in(&registry(), &config).unwrap();
-        assert_eq!(content(&conn.db()).unwrap(), left, "{name}");
-        write(&conn, 30, 35);
-        conn.gc(treering::GcOptions::new().min_age(std::time::Duration::ZERO)).unwrap();
+        assert_eq!(content(&conn.db()).unwrap(), model.last(), "{name}");
+        write(&conn, &mut model, 30, 35);
+        conn.gc(GcOptions::new().min_age(Duration::ZERO)).unwrap();
+        conn.release().unwrap();
+        let conn = connect_in(&registry(), &config).unwrap();
+        assert_eq!(content(&conn.db()).unwrap(), model.last(), "{name}");
         conn.release().unwrap();
     }
 }
 
-/// All that was told, as text.
-#[derive(Clone, Default)]
-struct Told(Arc<Mutex<String>>);
-
-impl tracing::field::Visit for Told {
-    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        write!(self.0.lock().unwrap(), "{field}={value:?} ").unwrap();
-    }
-}
-
-impl tracing::Subscriber for Told {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        span.record(&mut self.clone());
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _: &tracing::span::Id, values: &tracing::span::Record<'_>) {
-        values.record(&mut self.clone());
-    }
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn event(&self, event: &tracing::Event<'_>) {
-        event.record(&mut self.clone());
-    }
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
 #[cfg(feature = "encryption")]
-const HEX: &str = "3f7a91c4d2e8b605174f9a3c5d7e1b2884f6a0c9e3b5d7f1a2c4e6f8091b3d5e";
+mod encrypted {
+    use std::fmt::Write;
+    use std::sync::{Arc, Mutex};
 
-#[cfg(feature = "encryption")]
-fn shows(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|part| part == text.as_bytes())
-}
+    use treering::{ErrorKind, database_exists_in};
 
-/// Neither a key nor what it protects is in a file, a log, an error or a `Debug`.
-#[cfg(feature = "encryption")]
-#[test]
-fn nothing_is_shown() {
-    let home = tempfile::tempdir().unwrap();
-    let told = Told::default();
-    let raw: [u8; 32] = std::array::from_fn(|i| u8::from_str_radix(&HEX[2 * i..2 * i + 2], 16).unwrap());
-    for (name, key) in [("raw", Key::raw(raw)), ("words", Key::passphrase(HEX))] {
-        let path = home.path().join(name);
-        let config = on(&path, lz4().encrypted_with(key));
-        let mut shown = format!("{config:?} {:?} {:#?}", config.store_config(), config.store_config().encoding());
-        tracing::subscriber::with_default(told.clone(), || {
-            create_database_in(&registry(), &config).unwrap();
-            let conn = connect_in(&registry(), &config).unwrap();
-            conn.transact(SCHEMA).unwrap();
-            for i in 0..40 {
-                conn.transact(
-                    format!("[{{:name \"hidden-name-{i}\" :note \"hidden-note hidden-note hidden-note\"}}]").as_str(),
-                )
-                .unwrap();
+    use super::*;
+
+    /// All that was told, as text.
+    #[derive(Clone, Default)]
+    struct Told(Arc<Mutex<String>>);
+
+    impl tracing::field::Visit for Told {
+        fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+            write!(self.0.lock().unwrap(), "{field}={value:?} ").unwrap();
+        }
+    }
+
+    impl tracing::Subscriber for Told {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            span.record(&mut self.clone());
+            tracing::span::Id::from_u64(1)
+        }
+        fn record(&self, _: &tracing::span::Id, values: &tracing::span::Record<'_>) {
+            values.record(&mut self.clone());
+        }
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+        fn event(&self, event: &tracing::Event<'_>) {
+            event.record(&mut self.clone());
+        }
+        fn enter(&self, _: &tracing::span::Id) {}
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    const HEX: &str = "3f7a91c4d2e8b605174f9a3c5d7e1b2884f6a0c9e3b5d7f1a2c4e6f8091b3d5e";
+
+    fn shows(bytes: &[u8], text: &str) -> bool {
+        bytes.windows(text.len()).any(|part| part == text.as_bytes())
+    }
+
+    /// Neither a key nor what it protects is in a file, a log, an error or a `Debug`.
+    #[test]
+    fn nothing_is_shown() {
+        let home = tempfile::tempdir().unwrap();
+        let told = Told::default();
+        let raw: [u8; 32] = std::array::from_fn(|i| u8::from_str_radix(&HEX[2 * i..2 * i + 2], 16).unwrap());
+        for (name, key) in [("raw", Key::raw(raw)), ("words", Key::passphrase(HEX))] {
+            let path = home.path().join(name);
+            let config = on(&path, lz4().encrypted_with(key));
+            let mut shown = format!("{config:?} {:?} {:#?}", config.store_config(), config.store_config().encoding());
+            tracing::subscriber::with_default(told.clone(), || {
+                create_database_in(&registry(), &config).unwrap();
+                let conn = connect_in(&registry(), &config).unwrap();
+                conn.transact(SCHEMA).unwrap();
+                for i in 0..40 {
+                    conn.transact(
+                        format!("[{{:name \"hidden-name-{i}\" :note \"hidden-note hidden-note hidden-note\"}}]")
+                            .as_str(),
+                    )
+                    .unwrap();
+                }
+                conn.flush().unwrap();
+                conn.transact("[{:name \"hidden-name-in-the-log\"}]").unwrap();
+                shown += &format!("{conn:?} {:?}", conn.db());
+                drop(conn);
+                for wrong in [EncodingConfig::new(), lz4().encrypted_with(Key::raw([1; 32]))] {
+                    let error = connect_in(&registry(), &on(&path, wrong)).unwrap_err();
+                    shown += &format!("{error} {error:?}");
+                }
+            });
+            let text = format!(
+                "{{:store {{:backend :file :path \"x\" :config {{:encoding {{:encryptor {{:key \"{HEX}!\"}}}}}}}} :zebra 1}}"
+            );
+            shown += &format!("{:?}", Config::from_edn(&text).unwrap_err());
+            let all = files(&path);
+            assert!(all.len() > 4);
+            for file in all {
+                let bytes = std::fs::read(&file).unwrap();
+                for secret in [&HEX[..12], "hidden-n", "friend", "keep-history"] {
+                    assert!(!shows(&bytes, secret), "{} shows {secret:?}", file.display());
+                }
+                assert!(!bytes.windows(8).any(|part| part == &raw[..8]), "{}", file.display());
             }
-            conn.flush().unwrap();
-            conn.transact("[{:name \"hidden-name-in-the-log\"}]").unwrap();
-            shown += &format!("{conn:?} {:?}", conn.db());
-            drop(conn);
-            for wrong in [EncodingConfig::new(), lz4().encrypted_with(Key::raw([1; 32]))] {
-                let error = connect_in(&registry(), &on(&path, wrong)).unwrap_err();
-                shown += &format!("{error} {error:?}");
+            let told = told.0.lock().unwrap();
+            assert!(!told.is_empty());
+            for text in [&shown, &*told] {
+                assert!(!text.contains(&HEX[..12]) && !text.contains(&format!("{:?}", &raw[..4])[1..10]), "{text}");
             }
-        });
-        let text = format!(
-            "{{:store {{:backend :file :path \"x\" :config {{:encoding {{:encryptor {{:key \"{HEX}!\"}}}}}}}} :zebra 1}}"
-        );
-        shown += &format!("{:?}", Config::from_edn(&text).unwrap_err());
-        let all = files(&path);
-        assert!(all.len() > 4);
-        for file in all {
-            let bytes = std::fs::read(&file).unwrap();
-            for secret in [&HEX[..12], "hidden-n", "friend", "keep-history"] {
-                assert!(!shows(&bytes, secret), "{} shows {secret:?}", file.display());
+        }
+    }
+
+    #[test]
+    fn a_wrong_or_missing_key_is_said_at_once() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("db");
+        let config = on(&path, lz4().encrypted_with(Key::raw([7; 32])));
+        create_database_in(&registry(), &config).unwrap();
+        let conn = connect_in(&registry(), &config).unwrap();
+        let mut model = Model::default();
+        write(&conn, &mut model, 0, 20);
+        // Not closed: its end is in the log only, and must not be taken for torn.
+        drop(conn);
+        let before: Vec<_> = files(&path).iter().map(|file| (file.clone(), std::fs::read(file).unwrap())).collect();
+        for (encoding, code) in [
+            (lz4(), "store/key-missing"),
+            (EncodingConfig::new().encrypted(), "store/key-missing"),
+            (lz4().encrypted_with(Key::raw([8; 32])), "store/wrong-key"),
+            (lz4().encrypted_with(Key::passphrase("words")), "store/wrong-key"),
+        ] {
+            for read_only in [false, true] {
+                let error = connect_in(&registry(), &on(&path, encoding.clone()).read_only(read_only)).unwrap_err();
+                assert_eq!((error.kind(), error.code()), (ErrorKind::Config, code), "{error}");
+                assert!(error.message().contains("db"), "it names the place: {error}");
             }
-            assert!(!bytes.windows(8).any(|part| part == &raw[..8]), "{}", file.display());
+            if encoding.encrypts() {
+                assert_eq!(create_database_in(&registry(), &on(&path, encoding)).unwrap_err().code(), code);
+            }
         }
-        let told = told.0.lock().unwrap();
-        assert!(!told.is_empty());
-        for text in [&shown, &*told] {
-            assert!(!text.contains(&HEX[..12]) && !text.contains(&format!("{:?}", &raw[..4])[1..10]), "{text}");
+        for (file, bytes) in before {
+            if !file.to_string_lossy().contains('~') {
+                assert!(std::fs::read(&file).unwrap() == bytes, "{} was changed", file.display());
+            }
         }
+        assert!(database_exists_in(&registry(), &config).unwrap());
+        let conn = connect_in(&registry(), &config).unwrap();
+        assert_eq!(content(&conn.db()).unwrap(), model.last());
+        conn.release().unwrap();
     }
-}
 
-#[cfg(feature = "encryption")]
-#[test]
-fn a_wrong_or_missing_key_is_said_at_once() {
-    let home = tempfile::tempdir().unwrap();
-    let path = home.path().join("db");
-    let config = on(&path, lz4().encrypted_with(Key::raw([7; 32])));
-    create_database_in(&registry(), &config).unwrap();
-    let conn = connect_in(&registry(), &config).unwrap();
-    conn.transact(SCHEMA).unwrap();
-    write(&conn, 0, 20);
-    let left = content(&conn.db()).unwrap();
-    // Not closed: its end is in the log only, and must not be taken for torn.
-    drop(conn);
-    let before: Vec<_> = files(&path).iter().map(|file| (file.clone(), std::fs::read(file).unwrap())).collect();
-    for (encoding, code) in [
-        (lz4(), "store/key-missing"),
-        (EncodingConfig::new().encrypted(), "store/key-missing"),
-        (lz4().encrypted_with(Key::raw([8; 32])), "store/wrong-key"),
-        (lz4().encrypted_with(Key::passphrase("words")), "store/wrong-key"),
-    ] {
-        for read_only in [false, true] {
-            let error = connect_in(&registry(), &on(&path, encoding.clone()).read_only(read_only)).unwrap_err();
-            assert_eq!((error.kind(), error.code()), (ErrorKind::Config, code), "{error}");
-            assert!(error.message().contains("db"), "it names the place: {error}");
-        }
-        if encoding.encrypts() {
-            assert_eq!(create_database_in(&registry(), &on(&path, encoding)).unwrap_err().code(), code);
-        }
+    /// A database that was begun without encryption is not taken for one that is encrypted.
+    #[test]
+    fn encryption_that_comes_later_has_to_be_said() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("db");
+        create_database_in(&registry(), &on(&path, EncodingConfig::new())).unwrap();
+        let encoding = EncodingConfig::new().encrypted_with(Key::raw([7; 32]));
+        let error = connect_in(&registry(), &on(&path, encoding.clone())).unwrap_err();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Config, "store/not-encrypted"));
+        let mixed = on(&path, encoding.mixed(true));
+        let reader = connect_in(&registry(), &mixed.clone().read_only(true)).unwrap();
+        reader.release().unwrap();
+        let conn = connect_in(&registry(), &mixed).unwrap();
+        conn.transact(SCHEMA).unwrap();
+        conn.transact("[{:name \"hidden-name\"}]").unwrap();
+        conn.release().unwrap();
+        assert!(!files(&path).iter().any(|file| shows(&std::fs::read(file).unwrap(), "hidden-name")));
     }
-    for (file, bytes) in before {
-        if !file.to_string_lossy().contains('~') {
-            assert!(std::fs::read(&file).unwrap() == bytes, "{} was changed", file.display());
-        }
-    }
-    assert!(database_exists_in(&registry(), &config).unwrap());
-    let conn = connect_in(&registry(), &config).unwrap();
-    assert_eq!(content(&conn.db()).unwrap(), left);
-    conn.release().unwrap();
-}
-
-/// A database that was begun without encryption is not taken for one that is encrypted.
-#[cfg(feature = "encryption")]
-#[test]
-fn encryption_that_comes_later_has_to_be_said() {
-    let home = tempfile::tempdir().unwrap();
-    let path = home.path().join("db");
-    create_database_in(&registry(), &on(&path, EncodingConfig::new())).unwrap();
-    let encoding = EncodingConfig::new().encrypted_with(Key::raw([7; 32]));
-    let error = connect_in(&registry(), &on(&path, encoding.clone())).unwrap_err();
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Config, "store/not-encrypted"));
-    let mixed = on(&path, encoding.mixed(true));
-    let reader = connect_in(&registry(), &mixed.clone().read_only(true)).unwrap();
-    reader.release().unwrap();
-    let conn = connect_in(&registry(), &mixed).unwrap();
-    conn.transact(SCHEMA).unwrap();
-    conn.transact("[{:name \"hidden-name\"}]").unwrap();
-    conn.release().unwrap();
-    assert!(!files(&path).iter().any(|file| shows(&std::fs::read(file).unwrap(), "hidden-name")));
 }

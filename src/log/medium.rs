@@ -136,10 +136,13 @@ impl Medium {
         };
         // What does not verify was not written whole; what does, and cannot be opened, is an error: a key is missing.
         let Ok((sealed, _)) = Sealed::verify(&bytes, &key, position.offset) else { return Ok(None) };
-        let frame = bytes.get(..sealed.frame_len()).unwrap_or_default();
+        let len = sealed.frame_len();
         let opened = self.store.encoding().unseal(&sealed)?;
-        let (entry, link) = parse(opened.kind, &opened.body, frame)?;
-        Ok(Some(Found { entry, frame: frame.to_vec(), link }))
+        let (entry, link) = parse(opened.kind, &opened.body, bytes.get(..len).unwrap_or_default())?;
+        drop(opened);
+        let mut frame = bytes;
+        frame.truncate(len);
+        Ok(Some(Found { entry, frame, link }))
     }
 
     /// The whole entries that lie after `position`, where nothing was found: in the rest of its segment and

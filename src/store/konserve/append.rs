@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
+use super::codec::decode_plain;
 use super::record::{Hand, Key, Record, Value, corrupt};
 use super::{KeyValue, WriteEvent, WriteOp, wait};
 use crate::edn::{Form, FormKind, Keyword};
@@ -73,7 +74,8 @@ impl Element {
     fn decode(hand: Hand<'_>, id: Uuid, bytes: &[u8]) -> Result<Element> {
         let name = name(id);
         let frame = hand.encoding.open(bytes, &name, 0)?;
-        let form = if frame.kind == kind::ELEMENT { hand.codec.decode(&frame, &name)? } else { Form::nil() };
+        let form =
+            if frame.kind == kind::ELEMENT { hand.codec.read(decode_plain(&frame, &name)?)? } else { Form::nil() };
         match (form.get(Keyword::new("next")).map(|f| &f.kind), form.get(Keyword::new("elem"))) {
             (Some(FormKind::Uuid(next)), Some(value)) => Ok(Element { next: *next, value: value.clone() }),
             _ => Err(corrupt(&name, "is no element of an append log")),

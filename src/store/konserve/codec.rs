@@ -130,9 +130,9 @@ impl Codec {
         }
     }
 
-    /// The value in a frame.
-    pub fn decode(&self, frame: &Frame<'_>, name: &str) -> Result<Form> {
-        handled(decode_plain(frame, name)?, &self.handlers.read)
+    /// What the handlers make of a form that was read.
+    pub fn read(&self, form: Form) -> Result<Form> {
+        handled(form, &self.handlers.read)
     }
 }
 

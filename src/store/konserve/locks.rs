@@ -91,15 +91,6 @@ impl Shared {
         }
     }
 
-    /// Drops all that the cache has.
-    pub fn forget(&self) {
-        if let Some(cache) = self.cache.get() {
-            let _filling = self.filling.lock();
-            self.writes.fetch_add(1, Ordering::AcqRel);
-            cache.clear();
-        }
-    }
-
     /// Drops what the cache has under a name that was written.
     pub fn written(&self, name: &str) {
         if let Some(cache) = self.cache.get() {

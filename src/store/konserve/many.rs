@@ -52,7 +52,7 @@ impl KeyValue {
         let found = keys.into_iter().zip(blobs).filter_map(|(key, blob)| Some((key, blob?)));
         found
             .map(|(key, blob)| {
-                let value = self.hand().decode(&key, blob)?.into_form(&key)?;
+                let value = self.hand().decode(&key, blob)?.handled(&self.codec)?.into_form(&key)?;
                 Ok((key.form, value))
             })
             .collect()

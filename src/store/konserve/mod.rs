@@ -80,11 +80,10 @@ impl KeyValue {
         self
     }
 
-    /// The same keys and values, with what is done with the user's types. It keeps no cache of another handle.
+    /// The same keys and values, with what is done with the user's types.
     #[must_use]
     pub fn with_handlers(mut self, handlers: Handlers) -> Self {
         self.codec.handlers = Arc::new(handlers);
-        self.shared.forget();
         self
     }
 
@@ -118,29 +117,37 @@ impl KeyValue {
         Hand { encoding: self.store.encoding(), codec: &self.codec }
     }
 
-    /// The record in the store.
-    async fn fetch(&self, key: &Key) -> Result<Option<Record>> {
+    /// The record in the store, as it is there.
+    async fn fetch_raw(&self, key: &Key) -> Result<Option<Record>> {
         match self.store.get_async(&key.name, None).await? {
             Some(bytes) => self.hand().decode(key, bytes).map(Some),
             None => Ok(None),
         }
     }
 
-    /// The record in the cache or the store.
-    async fn read(&self, key: &Key) -> Result<Option<Arc<Record>>> {
-        let (cached, writes) = self.shared.cached(&key.name);
-        if cached.is_some() {
-            return Ok(cached);
-        }
-        let Some(record) = self.fetch(key).await?.map(Arc::new) else { return Ok(None) };
-        if matches!(record.value, Value::Edn(_)) {
-            self.shared.keep(&key.name, &record, writes);
-        }
-        Ok(Some(record))
+    /// The record in the store.
+    async fn fetch(&self, key: &Key) -> Result<Option<Record>> {
+        self.fetch_raw(key).await?.map(|record| record.handled(&self.codec)).transpose()
     }
 
-    /// Reads, changes and stores under the key's lock; `meta` and `change` run again if another process was faster. `done` is called
-    /// before the lock is released.
+    /// The record in the cache or the store.
+    async fn read(&self, key: &Key) -> Result<Option<Record>> {
+        let (cached, writes) = self.shared.cached(&key.name);
+        let record = match cached {
+            Some(record) => record,
+            None => {
+                let Some(record) = self.fetch_raw(key).await?.map(Arc::new) else { return Ok(None) };
+                if matches!(record.value, Value::Edn(_)) {
+                    self.shared.keep(&key.name, &record, writes);
+                }
+                record
+            }
+        };
+        Arc::unwrap_or_clone(record).handled(&self.codec).map(Some)
+    }
+
+    /// Reads, changes and stores under the key's lock; `meta` and `change` run again if another process was faster. `done`
+    /// is called before the lock is released.
     async fn modify<T>(
         &self,
         key: &Form,
@@ -151,8 +158,8 @@ impl KeyValue {
         let key = Key::of(key)?;
         let _held = self.shared.lock(&key.name).await;
         loop {
-            let old = self.read(&key).await?;
-            let (value, result) = change(old.as_deref())?;
+            let old = self.fetch(&key).await?;
+            let (value, result) = change(old.as_ref())?;
             let mut extra = old.as_ref().map_or_else(Vec::new, |old| old.meta.extra.clone());
             meta(&mut extra);
             let new = self.hand().encode(&key, &value, self.shared.now(), &extra)?;

@@ -236,12 +236,12 @@ impl Hand<'_> {
     }
 
     /// # Errors
-    /// `store/corrupt`, `store/key-collision` if the bytes are those of another key, and those of handlers.
+    /// `store/corrupt`, and `store/key-collision` if the bytes are those of another key.
     pub(super) fn decode(&self, key: &Key, bytes: Vec<u8>) -> Result<Record> {
         let (meta, rest) = Metadata::decode_first(self.encoding, &bytes, &key.name)?;
         let frame = self.encoding.open(rest, &key.name, (bytes.len() - rest.len()) as u64)?;
         let value = match (frame.kind, meta.value_type.as_str(), frame.serializer) {
-            (kind::VALUE, "edn", _) => Value::Edn(self.codec.decode(&frame, &key.name)?),
+            (kind::VALUE, "edn", _) => Value::Edn(decode_plain(&frame, &key.name)?),
             (kind::VALUE, "append-log", _) => Value::AppendLog(decode_plain(&frame, &key.name)?),
             (kind::VALUE, "binary", serializer::RAW) => Value::Binary(frame.body.into_owned()),
             (kind::VALUE, "binary", serializer::PARTS) => Value::Parts(Parts::of_body(&frame.body, &key.name)?),
@@ -253,6 +253,14 @@ impl Hand<'_> {
 }
 
 impl Record {
+    /// With what the handlers make of a form.
+    pub(super) fn handled(mut self, codec: &Codec) -> Result<Record> {
+        if let Value::Edn(form) = self.value {
+            self.value = Value::Edn(codec.read(form)?);
+        }
+        Ok(self)
+    }
+
     /// Whether its value lies in the parts of that id.
     pub(super) fn has_parts(&self, id: Uuid) -> bool {
         matches!(&self.value, Value::Parts(parts) if parts.id() == id)

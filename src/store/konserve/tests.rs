@@ -290,6 +290,24 @@ fn every_flip_of_a_byte_is_seen_and_a_moved_blob_too() {
     assert_eq!(kv.exists(&other).unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
+/// What is spawned on a runtime of many threads.
+#[test]
+fn futures_may_move_between_threads() {
+    fn check(_: impl Send) {}
+    let (kv, key) = (memory(), form(":a"));
+    check(kv.get_async(&key));
+    check(kv.update_in_with_meta_async(std::slice::from_ref(&key), |_| {}, |_| Ok(Form::nil())));
+    check(kv.multi_assoc_async(vec![]));
+    check(kv.dissoc_async(&key));
+    check(kv.append_async(&key, Form::nil()));
+    check(kv.reduce_log_async(&key, 0, |sum, _| Ok(sum)));
+    check(kv.bassoc_stream_async(&key, &[], || std::future::ready(Ok(None))));
+    check(kv.bget_async(&key));
+    check(kv.sweep_async(0, |_| true));
+    check(kv.keys_async());
+    check(kv.store().clone().encoded_async(&EncodingConfig::new()));
+}
+
 #[test]
 fn the_async_twins_work_on_a_runtime() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -1,7 +1,5 @@
 //! Single values: reading, replacing, changing, removing.
 
-use std::sync::Arc;
-
 use super::record::{Key, Metadata, Stored, Value};
 use super::{HEAD, KeyValue, WriteEvent, WriteOp, no_path, path, wait};
 use crate::edn::Form;
@@ -39,7 +37,7 @@ impl KeyValue {
     /// As there.
     pub async fn get_async(&self, key: &Form) -> Result<Option<Form>> {
         let key = Key::of(key)?;
-        self.read(&key).await?.map(|record| Arc::unwrap_or_clone(record).into_form(&key)).transpose()
+        self.read(&key).await?.map(|record| record.into_form(&key)).transpose()
     }
 
     /// The metadata and the value under `key`, of whatever type.
