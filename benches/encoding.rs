@@ -6,6 +6,7 @@ mod debian;
 
 use std::path::{Path, PathBuf};
 
+use treering::edn::Keyword;
 use treering::index::Direction;
 use treering::store::{Compressor, EncodingConfig, Key};
 use treering::{Config, EntityMap, Op, Order, StoreConfig, connect, create_database};
@@ -43,10 +44,11 @@ fn people() -> Vec<Vec<Op>> {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % n
     };
-    let mut person = |id: i64| {
-        let person = EntityMap::new().set("id", id).set("name", names[chance(8)]).set("last-name", last[chance(6)]);
-        let person = person.set("sex", treering::edn::Keyword::new(["male", "female"][chance(2)]));
-        Op::from(person.set("age", chance(100) as i64).set("salary", chance(100_000) as i64))
+    let [id, name, last_name, sex, age, salary] = ["id", "name", "last-name", "sex", "age", "salary"].map(Keyword::new);
+    let mut person = |number: i64| {
+        let person = EntityMap::new().set(id, number).set(name, names[chance(8)]).set(last_name, last[chance(6)]);
+        let person = person.set(sex, Keyword::new(["male", "female"][chance(2)]));
+        Op::from(person.set(age, chance(100) as i64).set(salary, chance(100_000) as i64))
     };
     (0..40).map(|batch| (0..1000).map(|i| person(batch * 1000 + i)).collect()).collect()
 }
