@@ -83,7 +83,8 @@ fn run(path: PathBuf, encoding: EncodingConfig, schema: &str, batches: Vec<Vec<O
     let datoms = batches.into_iter().map(|batch| conn.transact(batch).expect("good data").tx_data.len()).sum();
     conn.release().expect("a clean close");
     let written = processor();
-    let conn = connect(&config).expect("the database");
+    // Nothing is kept from the writing.
+    let conn = connect(&config.clone().cache_bytes(0)).expect("the database");
     for order in [Order::Eavt, Order::Aevt, Order::Avet] {
         let db = conn.db();
         let mut cursor = db.cursor(order, None, None, Direction::Forward).expect("a cursor");
