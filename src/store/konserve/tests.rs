@@ -290,6 +290,21 @@ fn every_flip_of_a_byte_is_seen_and_a_moved_blob_too() {
     assert_eq!(kv.exists(&other).unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
+/// A handle that shares no lock stands for another process.
+#[test]
+fn a_value_that_was_replaced_while_it_was_read_is_an_error() {
+    let kv = memory().with_parts_of(10);
+    let key = form(":b");
+    kv.bassoc(&key, vec![1; 100]).unwrap();
+    let mut reader = kv.bopen(&key).unwrap().unwrap();
+    assert_eq!(reader.range(0..10).unwrap(), [1; 10]);
+    KeyValue::new(kv.store().clone()).bassoc(&key, vec![2; 5]).unwrap();
+    let error = reader.range(50..60).unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Existence, "store/changed"));
+    drop(reader);
+    assert_eq!(kv.bget(&key).unwrap(), Some(vec![2; 5]));
+}
+
 /// What is spawned on a runtime of many threads.
 #[test]
 fn futures_may_move_between_threads() {
