@@ -120,7 +120,7 @@ fn most_of<'a>(
 ) -> Option<(&'a ValueColumn, usize)> {
     let of = |own: &'a ValueColumn| parts.clone().filter(move |(column, _)| std::ptr::eq(*column, own));
     let is_most = |column: &&'a ValueColumn| {
-        let kept: usize = of(*column).map(|(_, range)| range.len()).sum();
+        let kept: usize = of(column).map(|(_, range)| range.len()).sum();
         column.heap_len() > 0 && 2 * kept >= rows && 4 * kept >= 3 * column.len()
     };
     // Parts take turns, so the first or the second is of that column.
