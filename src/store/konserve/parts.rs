@@ -252,7 +252,8 @@ impl KeyValue {
             let put = self.store.put_async(&key.name, bytes).await;
             self.shared.written(&key.name);
             put?;
-            let event = || WriteEvent { meta: extra.to_vec(), ..WriteEvent::new(WriteOp::Bassoc, &[form.clone()]) };
+            let event =
+                || WriteEvent { meta: extra.to_vec(), ..WriteEvent::new(WriteOp::Bassoc, std::slice::from_ref(form)) };
             self.shared.hooks.tell(event);
             for name in replaced {
                 self.store.delete_async(&name).await?;
