@@ -35,7 +35,8 @@ fuzz_target!(|bytes: &[u8]| {
     // A right checksum over any header and body: what is under it may be wrong in every way.
     if let Ok((frame, rest)) = Encoding::PLAIN.open_first(bytes, KEY, offset) {
         let compressed = bytes.get(5).is_some_and(|id| *id != 0);
-        let again = Encoding::PLAIN.seal(frame.kind, frame.serializer, &frame.body, KEY, offset).expect("it was a frame");
+        let again =
+            Encoding::PLAIN.seal(frame.kind, frame.serializer, &frame.body, KEY, offset).expect("it was a frame");
         assert!(compressed || [&again[..], rest].concat() == bytes);
     }
     let [place @ .., kind] = bytes else { return };
