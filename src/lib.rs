@@ -40,6 +40,7 @@ mod error;
 pub mod index;
 mod library;
 mod log;
+mod merge;
 mod migrate;
 pub mod pull;
 mod query;
@@ -51,9 +52,11 @@ pub mod typed;
 
 pub use config::{Config, StoreConfig};
 pub use conn::{
-    BackgroundGc, Connection, GcOptions, GcReport, ListenerId, LoggedTransaction, TxRange, connect, connect_async,
-    connect_in, create_database, create_database_async, create_database_in, database_exists, database_exists_async,
-    database_exists_in, delete_database, delete_database_async, delete_database_in, q_async,
+    BackgroundGc, BranchHistory, Connection, GcOptions, GcReport, ListenerId, LoggedTransaction, Revision, TxRange,
+    branch_as_db, branch_as_db_async, branch_as_db_in, branches, branches_async, branches_in, commit_as_db,
+    commit_as_db_async, commit_as_db_in, connect, connect_async, connect_in, create_database, create_database_async,
+    create_database_in, database_exists, database_exists_async, database_exists_in, delete_database,
+    delete_database_async, delete_database_in, q_async,
 };
 pub use datom::{
     AttrId, Columns, Component, Cut, Datom, EntityId, IntColumn, Key, OPEN, Order, Row, Side, TX0, Value, ValueColumn,
@@ -61,6 +64,7 @@ pub use datom::{
 };
 pub use db::{Attr, Components, Count, DatomFilter, Datoms, Db, Entity, EntityRef, Metrics, Mode};
 pub use error::{Error, ErrorKind, Result};
+pub use merge::{Conflict, ConflictKind, Merge, MergeBase, diff, merge};
 pub use migrate::{Migration, Migrations};
 pub use pull::{IndexPull, IndexPulled, index_pull, pull, pull_as};
 pub use query::aggregate::{Aggregate, Aggregates, State};
@@ -113,6 +117,10 @@ struct ImportPage;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/time.md")]
 struct TimePage;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/branches.md")]
+struct BranchesPage;
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/query.md")]

@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +13,8 @@ use std::time::Duration;
 use support::{Chance, Content, Model, SCHEMA, content, env_number, registry, sim_config, transaction};
 use treering::store::testing::{Crash, SimFs};
 use treering::{
-    Config, Connection, Datom, ErrorKind, GcOptions, TX0, connect_in, create_database_in, database_exists_in,
+    Config, Connection, Datom, ErrorKind, GcOptions, Registry, TX0, connect_in, create_database_in, database_exists_in,
+    with,
 };
 
 /// What was done on the file system, and what was acknowledged when.
@@ -23,6 +25,33 @@ struct Recording {
     created: usize,
     /// After so many operations a number of transactions had been acknowledged.
     acknowledged: Vec<(usize, usize)>,
+    /// What was done to the branches beside the main one.
+    moves: Moves,
+    /// The numbers of the transactions of the main branch that were merges.
+    merges: BTreeSet<usize>,
+}
+
+/// What branches were made to be: by the number of operations at the beginning and at the end of each move, what the branch
+/// holds after it, if it is there.
+#[derive(Default)]
+struct Moves(BTreeMap<String, Vec<(usize, usize, Option<Content>)>>);
+
+impl Moves {
+    fn make(&mut self, fs: &SimFs, branch: &str, work: impl FnOnce() -> Option<Content>) {
+        let begun = fs.ops_len();
+        let after = work();
+        self.0.entry(branch.to_owned()).or_default().push((begun, fs.ops_len(), after));
+    }
+
+    /// What a branch may be after a crash: as the last move has left it that was over, or any one that was begun.
+    fn may_be(&self, branch: &str, operations: usize) -> Vec<Option<Content>> {
+        let moves = self.0.get(branch).map_or(&[][..], Vec::as_slice);
+        let over = moves.iter().rposition(|(_, end, _)| *end <= operations);
+        let mut states = if over.is_none() { vec![None] } else { Vec::new() };
+        let begun = moves.iter().skip(over.unwrap_or(0)).take_while(|(begun, ..)| *begun < operations);
+        states.extend(begun.map(|(.., after)| *after));
+        states
+    }
 }
 
 impl Recording {
@@ -53,9 +82,9 @@ type Told = Arc<Mutex<Vec<(usize, u64, Vec<Datom>, Vec<Datom>)>>>;
 
 /// Listeners are told when a transaction is durable, before anything else is written: at exactly this number of
 /// operations it must not be lost any more.
-fn connect(fs: &SimFs, told: &Told) -> Connection {
+fn connect(registry: &Registry, fs: &SimFs, told: &Told) -> Connection {
     // Flushes that are due go on beside the transactions.
-    let conn = connect_in(&registry(fs), &sim_config().flush_after(6_000)).unwrap();
+    let conn = connect_in(registry, &sim_config().flush_after(6_000)).unwrap();
     let (fs, told) = (fs.clone(), Arc::clone(told));
     conn.listen(move |report| {
         let entry = (fs.ops_len(), report.db_after.basis_t().0, report.purged.clone(), report.tx_data.clone());
@@ -64,14 +93,63 @@ fn connect(fs: &SimFs, told: &Told) -> Connection {
     conn
 }
 
-/// 307 transactions: one by one, with flushes, purges and collections, over a clean close and an unclean one, and from four
+/// Moves of branches, one after another, each at its place among the transactions of the main branch.
+fn branch_moves(i: usize, fs: &SimFs, registry: &Registry, conn: &Connection, moves: &mut Moves) {
+    let of = |branch: &str| Some(content(&conn.branch_as_db(branch).unwrap()).unwrap());
+    match i {
+        20 | 171 => moves.make(fs, "dev", || {
+            conn.branch("db", "dev").unwrap();
+            of("dev")
+        }),
+        33 | 176 => {
+            let dev = connect_in(registry, &sim_config().branch("dev")).unwrap();
+            for n in 1..7 {
+                moves.make(fs, "dev", || {
+                    let report = dev.transact(transaction(i + n, "dev").as_str()).unwrap();
+                    Some(content(&report.db_after).unwrap())
+                });
+                if n == 3 {
+                    dev.flush().unwrap();
+                }
+            }
+            if i == 33 { dev.release().unwrap() } else { drop(dev) }
+        }
+        53 => moves.make(fs, "old", || {
+            let made = with(&conn.db(), "[{:name \"made\"}]").unwrap().db_after;
+            conn.force_branch(&made, "old", ["db", "dev"]).unwrap();
+            Some(content(&made).unwrap())
+        }),
+        72 => moves.make(fs, "dev", || {
+            conn.force_branch(&conn.db(), "dev", ["db"]).unwrap();
+            of("db")
+        }),
+        83 | 203 => moves.make(fs, "old", || {
+            conn.delete_branch("old").unwrap();
+            None
+        }),
+        112 => moves.make(fs, "old", || {
+            let commit = conn.branch_as_db("dev").unwrap().commit_id().unwrap();
+            conn.branch(commit, "old").unwrap();
+            of("dev")
+        }),
+        133 => moves.make(fs, "dev", || {
+            conn.delete_branch("dev").unwrap();
+            None
+        }),
+        _ => {}
+    }
+}
+
+/// 309 transactions: one by one, with flushes, purges, collections, merges and moves of branches, over a clean close and an unclean one, and from four
 /// threads.
 fn record() -> Recording {
     let fs = SimFs::new();
     create_database_in(&registry(&fs), &sim_config()).unwrap();
     let created = fs.ops_len();
     let told = Told::default();
-    let mut conn = connect(&fs, &told);
+    let (mut moves, mut merges) = (Moves::default(), BTreeSet::new());
+    let mut shared = Arc::new(registry(&fs));
+    let mut conn = connect(&shared, &fs, &told);
     conn.transact(SCHEMA).unwrap();
     for i in 1..220 {
         conn.transact(transaction(i, "p").as_str()).unwrap();
@@ -84,13 +162,19 @@ fn record() -> Recording {
         if i % 40 == 39 {
             conn.gc(now()).unwrap();
         }
+        branch_moves(i, &fs, &shared, &conn, &mut moves);
+        if [44, 181].contains(&i) {
+            conn.merge_db(["dev"], format!("[{{:name \"merged{i}\"}}]")).unwrap();
+            merges.insert(told.lock().unwrap().len());
+        }
         if i == 100 {
             conn.release().unwrap();
-            conn = connect(&fs, &told);
+            conn = connect(&shared, &fs, &told);
         }
         if i == 160 {
             drop(conn);
-            conn = connect(&fs, &told);
+            shared = Arc::new(registry(&fs));
+            conn = connect(&shared, &fs, &told);
         }
     }
     std::thread::scope(|scope| {
@@ -108,7 +192,7 @@ fn record() -> Recording {
     });
     conn.release().unwrap();
     let told = std::mem::take(&mut *told.lock().unwrap());
-    assert_eq!(told.len(), 307);
+    assert_eq!(told.len(), 309);
     let mut model = Model::default();
     let mut acknowledged = Vec::new();
     for (n, (operations, t, purged, tx_data)) in told.iter().enumerate() {
@@ -116,7 +200,7 @@ fn record() -> Recording {
         model.apply_purging(purged, tx_data);
         acknowledged.push((*operations, n + 1));
     }
-    Recording { fs, model, created, acknowledged }
+    Recording { fs, model, created, acknowledged, moves, merges }
 }
 
 /// The database of an image as it is found, which must be the one after some prefix of at least `least` transactions.
@@ -140,12 +224,30 @@ fn open(image: &SimFs, recording: &Recording, least: usize, may_lack: bool) -> O
     Some((conn, found))
 }
 
+/// The branches of an image beside the main one, each of which must be as a move has left it; and the parents of a merge,
+/// where that was the last transaction.
+fn check_branches(conn: &Connection, recording: &Recording, operations: usize) {
+    let there = conn.branches().unwrap();
+    for name in recording.moves.0.keys() {
+        let found = there.iter().any(|branch| branch.as_str() == name).then(|| {
+            let db = conn.branch_as_db(name).expect("a branch that is there can be read");
+            content(&db).expect("all of it")
+        });
+        let may_be = recording.moves.may_be(name, operations);
+        assert!(may_be.contains(&found), "the branch {name} is {found:?}, may be {may_be:?}");
+    }
+    if recording.merges.contains(&support::count(&conn.db())) {
+        assert_eq!(conn.db().parent_commit_ids().len(), 2, "a merge has two parents");
+    }
+}
+
 /// Opens an image, makes one more transaction, and opens it once more; sometimes with a second loss of power anywhere
 /// in between.
 fn examine(image: &SimFs, recording: &Recording, operations: usize, chance: &mut Chance) {
     let least = recording.least(operations);
     let may_lack = operations < recording.created;
     let Some((conn, found)) = open(image, recording, least, may_lack) else { return };
+    check_branches(&conn, recording, operations);
     let opened = image.ops_len();
     let count = (found.basis - TX0) as usize;
     let report = conn.transact("[{:db/doc \"after the crash\"}]").expect("the database can be written");

@@ -13,12 +13,13 @@ use treering::index::Direction;
 use treering::{Config, Db, EntityId, Order, Registry, Result, TX0, connect_in, create_database_in};
 
 /// The format that this version writes.
-const CURRENT: u32 = 2;
+const CURRENT: u32 = 3;
 
 /// The names of the fixtures, and the configs that they are made with: small nodes.
-const FIXTURES: [(&str, &str); 5] = [
+const FIXTURES: [(&str, &str); 6] = [
     ("1", "{:index-config {:branching-factor 64}}"),
     ("2", "{:index-config {:branching-factor 64}}"),
+    ("3", "{:index-config {:branching-factor 64}}"),
     (
         "1-hitchhiker-tree",
         "{:index :datahike.index/hitchhiker-tree
@@ -164,7 +165,12 @@ fn write_fixture(name: &str, config: &str) {
     let transactions = transactions(number);
     let mut last = None;
     for (i, text) in transactions.iter().enumerate() {
-        let report = conn.transact(text.as_str()).unwrap_or_else(|e| panic!("{text}: {e:?}"));
+        if number > 2 && i == 10 {
+            conn.branch("db", "side").unwrap();
+        }
+        let made =
+            if number > 2 && i == 20 { conn.merge_db(["side"], text.as_str()) } else { conn.transact(text.as_str()) };
+        let report = made.unwrap_or_else(|e| panic!("{text}: {e:?}"));
         if i % 11 == 0 || i + 4 == transactions.len() {
             conn.flush().unwrap();
         }
@@ -227,6 +233,11 @@ fn databases_of_every_format_hold_what_they_held() {
         };
         let reader = connect_in(&Registry::with_builtins(), &config.clone().read_only(true)).unwrap();
         same(&reader.db());
+        if number(name) > 2 {
+            assert_eq!(reader.branches().unwrap().len(), 2);
+            assert_eq!(reader.branch_as_db("side").unwrap().basis_t(), EntityId(TX0 + 10));
+            assert!(reader.branch_history().unwrap().any(|db| db.unwrap().parent_commit_ids().len() == 2));
+        }
         reader.release().unwrap();
 
         // Written by this version, then read again as of then.

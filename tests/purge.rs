@@ -447,12 +447,11 @@ impl Run {
     /// Collects garbage; nothing that was purged is left in any byte.
     fn collect(&mut self) {
         // Ages are counted in milliseconds: what was written in this one goes with the next.
-        let report = self.conn.gc(GcOptions::new().min_age(Duration::ZERO)).unwrap();
+        self.conn.gc(GcOptions::new().min_age(Duration::ZERO)).unwrap();
         let bytes = self.place.bytes();
         let hits = found(&self.gone(), &bytes);
         assert!(hits.is_empty(), "{} traces: {:#?}", hits.len(), &hits[..hits.len().min(8)]);
         if !matches!(self.place, Place::Memory) {
-            assert!(!report.deleted.is_empty());
             // The search finds what is there.
             let rows = self.model.rows.iter().filter(|row| secret_in(row) && row.a != kw("quiet"));
             let live: Vec<Value> = rows.map(|row| row.v.clone()).take(40).collect();

@@ -1,14 +1,16 @@
 //! Garbage collection: what no retained commit refers to is deleted.
 //!
-//! A commit is retained while it is a head, and until its minimum age is over since another took its place: so long a
-//! reader who took it may go on with it. Whatever the commits refer to is marked; of the blobs that were there before
+//! A commit is retained while it is a head or kept for merges, and until its minimum age is over since another took its place:
+//! so long a reader who took it may go on with it. The same holds for the head and the log of a branch that was removed or
+//! replaced. Whatever the commits refer to is marked; of the blobs that were there before
 //! the marking, those that are neither marked nor younger than the minimum age are swept. A blob that a flush writes
 //! meanwhile was not there before.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::load::{read_commit, restore};
+use super::branches::{gone, heads};
+use super::load::{read_commit, read_retained, restore};
 use super::nodes::StoredNodes;
 use super::record::{Commit, Head};
 use crate::error::{Error, ErrorKind, Result};
@@ -23,6 +25,8 @@ pub(crate) struct Blobs {
     packs: Vec<(String, u128)>,
     /// Segments or entries of logs: incarnation and number.
     logs: Vec<(String, u128, u64)>,
+    /// Heads that were replaced or removed.
+    gone: Vec<(String, u128)>,
 }
 
 impl Blobs {
@@ -41,6 +45,7 @@ impl Blobs {
             let parsed = parts.and_then(|(log, n)| Some((id(log)?, u64::from_str_radix(n, 16).ok()?)));
             blobs.logs.extend(parsed.map(|(log, n)| (key.clone(), log, n)));
         }
+        blobs.gone = gone(store)?.into_iter().map(|(id, key)| (key, id)).collect();
         Ok(blobs)
     }
 }
@@ -58,34 +63,78 @@ pub(crate) struct Marked {
     floors: HashMap<u128, LogPosition>,
 }
 
-/// Marks what the heads of a store refer to, and what commits do that were still a head after `cutoff` (milliseconds since
+/// The heads that make commits and logs reachable: those of branches, and those that were replaced or removed after `cutoff`
+/// (milliseconds since 1970-01-01T00:00Z).
+pub(crate) fn roots(store: &Store, cutoff: i64) -> Result<Vec<Head>> {
+    let mut roots: Vec<Head> = heads(store)?.into_iter().map(|(_, head)| head).collect();
+    for (id, key) in gone(store)? {
+        if !is_old(id, cutoff)
+            && let Some(bytes) = store.get(&key, None)?
+        {
+            let head = Head::decode_at(store.encoding(), bytes, &key)?;
+            // A collection that was interrupted may have left the one without the other.
+            if store.size(&Commit::key(head.commit))?.is_some() {
+                roots.push(head);
+            }
+        }
+    }
+    Ok(roots)
+}
+
+/// Marks what heads refer to, and what commits do that were still a head after `cutoff` (milliseconds since
 /// 1970-01-01T00:00Z). The indexes are of one kind, which has a name in the commits.
-pub(crate) fn mark(nodes: &Arc<StoredNodes>, kind: (&str, &dyn IndexKind), cutoff: i64) -> Result<Marked> {
-    let store = nodes.store();
+pub(crate) fn mark(
+    nodes: &Arc<StoredNodes>,
+    kind: (&str, &dyn IndexKind),
+    roots: &[Head],
+    cutoff: i64,
+) -> Result<Marked> {
     let mut marked = Marked::default();
-    for key in store.list("head/")? {
-        let Some(bytes) = store.get(&key, None)? else { continue };
-        let head = Head::decode_at(store.encoding(), bytes, &key)?;
+    for head in roots {
         marked.logs.insert(head.incarnation);
-        let mut next = Some(head.commit);
-        while let Some(id) = next.take() {
-            let commit = match read_commit(store, id) {
-                Ok(commit) => commit,
-                // What was collected before.
-                Err(error) if id != head.commit && store.get(&Commit::key(id), None)?.is_none() => {
-                    tracing::debug!(%error, "the commits before were collected");
-                    break;
-                }
-                Err(error) => return Err(error),
-            };
-            marked.floors.insert(head.incarnation, commit.log);
-            next = commit.parents.first().copied().filter(|_| commit.created_at > cutoff);
-            if marked.commits.insert(id) {
+        let mut pending: Vec<u128> = head.kin.kept.clone();
+        pending.extend(mark_line(nodes, kind, head, cutoff, &mut marked)?);
+        while let Some(id) = pending.pop() {
+            // Those that are marked have led to their parents.
+            if marked.commits.contains(&id) {
+                continue;
+            }
+            if let Some(commit) = read_retained(nodes.store(), id)? {
+                marked.commits.insert(id);
                 mark_nodes(&commit, nodes, kind, &mut marked)?;
+                pending.extend(commit.parents.iter().filter(|_| commit.created_at > cutoff));
             }
         }
     }
     Ok(marked)
+}
+
+/// Marks the commits of a head's own log. Returns the retained ones that these follow beside their own.
+fn mark_line(
+    nodes: &Arc<StoredNodes>,
+    kind: (&str, &dyn IndexKind),
+    head: &Head,
+    cutoff: i64,
+    marked: &mut Marked,
+) -> Result<Vec<u128>> {
+    let (mut others, mut next) = (Vec::new(), Some(head.commit));
+    while let Some(id) = next.take() {
+        let commit =
+            if id == head.commit { Some(read_commit(nodes.store(), id)?) } else { read_retained(nodes.store(), id)? };
+        let Some(commit) = commit else { break };
+        marked.floors.insert(head.incarnation, commit.log);
+        if commit.created_at > cutoff {
+            // What the first commit of a log follows is of another.
+            let own = if commit.log == LogPosition::START { 0 } else { 1 };
+            let (first, rest) = commit.parents.split_at(own.min(commit.parents.len()));
+            next = first.first().copied();
+            others.extend(rest);
+        }
+        if marked.commits.insert(id) {
+            mark_nodes(&commit, nodes, kind, marked)?;
+        }
+    }
+    Ok(others)
 }
 
 fn mark_nodes(
@@ -116,14 +165,19 @@ fn mark_nodes(
 const BATCH: u64 = 64 << 20;
 
 impl Marked {
-    /// Packs with nodes in use that are to be emptied by moving those, in batches: mostly dead ones; with `all`, those
-    /// with any node that is not in use.
-    pub fn sparse(&self, store: &Store, blobs: &Blobs, all: bool) -> Result<Vec<Batch>> {
+    /// Packs that are to be emptied of the nodes that this marks, in batches: mostly dead ones of which the `others` use
+    /// nothing, since such a pack could not be deleted; with `all`, those with any node that is not in use.
+    pub fn sparse(&self, others: &Marked, store: &Store, blobs: &Blobs, all: bool) -> Result<Vec<Batch>> {
+        let mut in_use = self.packs.clone();
+        for address in others.nodes.difference(&self.nodes) {
+            *in_use.entry(address.pack).or_default() += u64::from(address.len);
+        }
         let mut batches: Vec<Batch> = Vec::new();
         for (key, id) in &blobs.packs {
             let Some(live) = self.packs.get(id).copied() else { continue };
             let Some(size) = store.size(key)? else { continue };
-            if live >= size || (!all && live * 2 >= size) {
+            let in_use = in_use.get(id).copied().unwrap_or(0);
+            if in_use >= size || (!all && (live * 2 >= size || others.packs.contains_key(id))) {
                 continue;
             }
             match batches.last_mut() {
@@ -152,10 +206,15 @@ impl Marked {
         trimmed: Option<(u128, LogPosition)>,
     ) -> Result<Garbage> {
         let mut garbage = Garbage::default();
-        let is_old = |id: u128| created(id).is_some_and(|at| at <= cutoff);
+        let is_old = |id: u128| is_old(id, cutoff);
         for (key, id) in &blobs.commits {
             if !self.commits.contains(id) && is_old(*id) {
                 garbage.commits.push((key.clone(), store.size(key)?.unwrap_or(0)));
+            }
+        }
+        for (key, id) in &blobs.gone {
+            if is_old(*id) {
+                garbage.others.push((key.clone(), store.size(key)?.unwrap_or(0)));
             }
         }
         for (key, id) in &blobs.packs {
@@ -210,6 +269,11 @@ impl Garbage {
         }
         Ok(())
     }
+}
+
+/// Whether an id tells that it was drawn at or before `cutoff`.
+fn is_old(id: u128, cutoff: i64) -> bool {
+    created(id).is_some_and(|at| at <= cutoff)
 }
 
 /// When an id was drawn, if it tells: milliseconds since 1970-01-01T00:00Z.

@@ -13,7 +13,7 @@ use crate::index::{Index, IndexKind, NodeSource};
 use crate::log::{LogPosition, LogReader, Tail};
 use crate::schema::Schema;
 use crate::store::Store;
-use crate::transact::TxRecord;
+use crate::transact::{Merge, TxRecord};
 
 /// A database as it was found.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(crate) struct Loaded {
     pub tail: Tail,
     /// What was purged and may still stand in the log.
     pub purges: Option<Purges>,
+    /// What was merged by the transactions that were replayed.
+    pub merged: Vec<Merge>,
     /// The kind of the indexes.
     pub kind: Arc<dyn IndexKind>,
 }
@@ -52,7 +54,7 @@ pub(crate) fn load(
         let loaded = load_from(store, head.clone(), reader, kind_of, nodes);
         // Beside a writer, what the head named may be gone before it was read.
         let end = loaded.as_ref().map_or(0, |loaded| loaded.log.position().seq);
-        if !reader || !is_overtaken(store, branch, head.commit, end)? {
+        if !reader || !is_overtaken(store, branch, &head, end)? {
             return loaded;
         }
     }
@@ -67,18 +69,24 @@ const MOST_LOADS: usize = 8;
 /// # Errors
 /// `Existence` when there is no such branch.
 pub(crate) fn read_head(store: &Store, branch: Keyword) -> Result<Head> {
-    let bytes = store.get(&head_key(branch), None)?.ok_or_else(|| {
-        let message = format!("the store holds no database with a branch {branch}; create it first");
-        Error::new(ErrorKind::Existence, "db-does-not-exist", message)
-    })?;
-    Head::decode(store.encoding(), bytes, branch)
+    let bytes = store.get(&head_key(branch), None)?.ok_or_else(|| no_branch(branch))?;
+    let head = Head::decode(store.encoding(), bytes, branch)?;
+    if head.is_removed() { Err(no_branch(branch)) } else { Ok(head) }
 }
 
-/// Whether a reader who began at `commit` and came to entry `seq` cannot go on in the log: the branch has a commit that
-/// lies after that entry, and the log before a commit may have been rewritten or collected.
-pub(crate) fn is_overtaken(store: &Store, branch: Keyword, commit: u128, seq: u64) -> Result<bool> {
+fn no_branch(branch: Keyword) -> Error {
+    let message = format!("the store holds no database with a branch {branch}; create it first");
+    Error::new(ErrorKind::Existence, "db-does-not-exist", message)
+}
+
+/// Whether a reader who began at a head and came to entry `seq` cannot go on in the log: the branch is another one by now, or it
+/// has a commit that lies after that entry, and the log before a commit may have been rewritten or collected.
+pub(crate) fn is_overtaken(store: &Store, branch: Keyword, began: &Head, seq: u64) -> Result<bool> {
     let head = read_head(store, branch)?;
-    Ok(head.commit != commit && read_commit(store, head.commit)?.log.seq > seq)
+    if head.incarnation != began.incarnation {
+        return Ok(true);
+    }
+    Ok(head.commit != began.commit && read_commit(store, head.commit)?.log.seq > seq)
 }
 
 fn load_from(
@@ -89,13 +97,8 @@ fn load_from(
     nodes: &Arc<dyn NodeSource>,
 ) -> Result<Loaded> {
     let commit = read_commit(store, head.commit)?;
-    let index = Keyword::new(&commit.index);
-    let kind = kind_of(index)?;
-    let provenance = Provenance {
-        config: commit.config.clone(),
-        index,
-        index_settings: edn::read(&commit.index_settings).map_err(|e| e.context("stored index settings"))?,
-    };
+    let provenance = Provenance::of(&commit)?;
+    let kind = kind_of(provenance.index)?;
     let mut snapshot = restore(&commit, kind.as_ref(), nodes)?;
     let mut log = if reader {
         let closed = head.closed_at.map_or(0, |end| end.seq);
@@ -104,7 +107,7 @@ fn load_from(
         LogReader::new(store.clone(), head.incarnation, commit.log)
     };
     log.check_start()?;
-    let Replayed { bytes: replayed, purges } = replay(&mut snapshot, &mut log)?;
+    let Replayed { bytes: replayed, purges, merged } = replay(&mut snapshot, &mut log)?;
     let tail = log.tail()?;
     if let Some(end) = head.closed_at
         && log.position().seq < end.seq
@@ -116,7 +119,7 @@ fn load_from(
         );
         return Err(Error::new(ErrorKind::Corrupt, "log/corrupt", message));
     }
-    Ok(Loaded { snapshot, head, provenance, flushed_at: commit.log, log, replayed, tail, purges, kind })
+    Ok(Loaded { snapshot, head, provenance, flushed_at: commit.log, log, replayed, tail, purges, merged, kind })
 }
 
 pub(super) fn read_commit(store: &Store, id: u128) -> Result<Commit> {
@@ -126,6 +129,15 @@ pub(super) fn read_commit(store: &Store, id: u128) -> Result<Commit> {
         Error::new(ErrorKind::Corrupt, "branch-head-does-not-exist-in-store", message)
     })?;
     Commit::decode(store.encoding(), &bytes, id)
+}
+
+/// A commit, unless it was collected before.
+pub(super) fn read_retained(store: &Store, id: u128) -> Result<Option<Commit>> {
+    match read_commit(store, id) {
+        Ok(commit) => Ok(Some(commit)),
+        Err(_) if store.get(&Commit::key(id), None)?.is_none() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 pub(super) fn restore(commit: &Commit, kind: &dyn IndexKind, nodes: &Arc<dyn NodeSource>) -> Result<Snapshot> {
@@ -149,6 +161,7 @@ pub(super) fn restore(commit: &Commit, kind: &dyn IndexKind, nodes: &Arc<dyn Nod
         answers: None,
         indexes: [open(eavt)?, open(aevt)?, open(avet)?, open(history_eavt)?, open(history_aevt)?, open(history_avet)?],
         library: Arc::default(),
+        origin: Some(commit.origin()),
     })
 }
 
@@ -158,6 +171,8 @@ pub(crate) struct Replayed {
     pub bytes: u64,
     /// What they purged.
     pub purges: Option<Purges>,
+    /// The commits that they merged.
+    pub merged: Vec<Merge>,
 }
 
 /// Brings a snapshot up to the end of the log.
@@ -168,12 +183,12 @@ pub(crate) struct Replayed {
 pub(crate) fn replay(snapshot: &mut Snapshot, log: &mut LogReader) -> Result<Replayed> {
     let span = tracing::debug_span!("replay", bytes = tracing::field::Empty, t = tracing::field::Empty);
     let _entered = span.enter();
-    let (mut bytes, mut purged) = (0, BTreeSet::new());
+    let (mut bytes, mut purged, mut merged) = (0, BTreeSet::new(), Vec::new());
     loop {
         let position = log.position();
         let Some(entry) = log.next()? else {
             span.record("bytes", bytes).record("t", snapshot.basis_t.0);
-            return Ok(Replayed { bytes, purges: Purges::of(purged) });
+            return Ok(Replayed { bytes, purges: Purges::of(purged), merged });
         };
         if entry.rewritten {
             log.back_to(position);
@@ -188,6 +203,7 @@ pub(crate) fn replay(snapshot: &mut Snapshot, log: &mut LogReader) -> Result<Rep
             bytes += transaction.bytes.len() as u64;
             let record = TxRecord::decode(&transaction.bytes)?;
             purged.extend(record.purged().into_iter().flat_map(|purged| purged.entities.iter().copied()));
+            merged.extend(record.merged());
             record.replay(&before)
         });
         *snapshot = after.inspect_err(|_| log.back_to(position))?;

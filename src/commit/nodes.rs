@@ -49,6 +49,11 @@ impl StoredNodes {
         StoredNodes::new(store, Arc::new(NodeCache::new(0)), "")
     }
 
+    /// Whether a pack is in the store.
+    pub fn has_pack(&self, pack: u128) -> Result<bool> {
+        Ok(self.store.size(&pack_key(pack))?.is_some())
+    }
+
     /// The store that the nodes are in.
     pub fn store(&self) -> &Store {
         &self.store

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::FORMAT;
+use super::kin::Kin;
 use crate::db::Settings;
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
@@ -102,6 +102,8 @@ pub(crate) struct Head {
     pub unclean: Option<u64>,
     /// Where the log begins: what lies before was collected.
     pub log_start: LogPosition,
+    /// How the branch is related to others.
+    pub kin: Kin,
     /// The format that the record has in the store.
     #[serde(skip)]
     pub format: u16,
@@ -117,6 +119,18 @@ struct Head1 {
     session: u128,
     incarnation: u128,
     closed_at: Option<LogPosition>,
+}
+
+/// The head of format 2.
+#[derive(Serialize, Deserialize)]
+struct Head2 {
+    commit: u128,
+    session: u128,
+    incarnation: u128,
+    closed_at: Option<LogPosition>,
+    purges: Option<Purges>,
+    unclean: Option<u64>,
+    log_start: LogPosition,
 }
 
 /// The record before its content is known: enough to refuse a format that is not ours.
@@ -141,6 +155,18 @@ pub(crate) fn head_key(branch: Keyword) -> String {
     key
 }
 
+/// The branch whose head is kept under `key`; `None` for a key that [`head_key`] does not make.
+pub(crate) fn branch_of_key(key: &str) -> Option<Keyword> {
+    let mut name = String::new();
+    let mut parts = key.strip_prefix("head/")?.split('_');
+    name.push_str(parts.next()?);
+    while let Some(code) = parts.next() {
+        name.push(char::from_u32(u32::from_str_radix(code, 16).ok()?)?);
+        name.push_str(parts.next()?);
+    }
+    Some(Keyword::new(&name))
+}
+
 impl Commit {
     pub fn key(id: u128) -> String {
         format!("commit/{id:032x}")
@@ -155,20 +181,25 @@ impl Commit {
         let (_, body) = open(encoding, bytes, COMMIT_KIND, &key)?;
         parse(&body, &key)
     }
-
-    pub fn new_id() -> u128 {
-        Uuid::now_v7().as_u128()
-    }
 }
 
 impl Head {
     pub fn encode(&self, encoding: &Encoding, branch: Keyword) -> Result<Vec<u8>> {
-        let key = head_key(branch);
+        self.encode_at(encoding, &head_key(branch))
+    }
+
+    /// The record as it is kept under a key.
+    pub fn encode_at(&self, encoding: &Encoding, key: &str) -> Result<Vec<u8>> {
         match *self {
             Head { commit, session, incarnation, closed_at, format: 1, .. } => {
-                encode(encoding, &Head1 { commit, session, incarnation, closed_at }, 1, HEAD_KIND, &key)
+                encode(encoding, &Head1 { commit, session, incarnation, closed_at }, 1, HEAD_KIND, key)
             }
-            _ => encode(encoding, self, FORMAT, HEAD_KIND, &key),
+            Head { commit, session, incarnation, closed_at, unclean, log_start, format: 2, .. } => {
+                let purges = self.purges.clone();
+                let head = Head2 { commit, session, incarnation, closed_at, purges, unclean, log_start };
+                encode(encoding, &head, 2, HEAD_KIND, key)
+            }
+            _ => encode(encoding, self, FORMAT, HEAD_KIND, key),
         }
     }
 
@@ -179,11 +210,16 @@ impl Head {
     /// The head under a key.
     pub fn decode_at(encoding: &Encoding, bytes: Vec<u8>, key: &str) -> Result<Head> {
         let (format, body) = open(encoding, &bytes, HEAD_KIND, key)?;
-        let head = if format == 1 {
-            let Head1 { commit, session, incarnation, closed_at } = parse(&body, key)?;
-            Head { commit, session, closed_at, ..Head::new(incarnation) }
-        } else {
-            parse(&body, key)?
+        let head = match format {
+            1 => {
+                let Head1 { commit, session, incarnation, closed_at } = parse(&body, key)?;
+                Head { commit, session, closed_at, ..Head::new(incarnation) }
+            }
+            2 => {
+                let Head2 { commit, session, incarnation, closed_at, purges, unclean, log_start } = parse(&body, key)?;
+                Head { commit, session, closed_at, purges, unclean, log_start, ..Head::new(incarnation) }
+            }
+            _ => parse(&body, key)?,
         };
         Ok(Head { format, stored: bytes, ..head })
     }
@@ -198,9 +234,21 @@ impl Head {
             purges: None,
             unclean: None,
             log_start: LogPosition::START,
+            kin: Kin::default(),
             format: FORMAT,
             stored: Vec::new(),
         }
+    }
+
+    /// What stands in the place of a head whose branch was removed, where another process may try to move it: it names no
+    /// commit.
+    pub fn removed(&self) -> Head {
+        Head::new(self.incarnation)
+    }
+
+    /// Whether the branch was removed.
+    pub fn is_removed(&self) -> bool {
+        self.commit == 0
     }
 }
 
@@ -238,7 +286,7 @@ fn corrupt(key: &str, what: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{FORMAT, HEAD_KIND, Head, Purges, encode, head_key};
+    use super::{FORMAT, HEAD_KIND, Head, Purges, branch_of_key, encode, head_key};
     use crate::edn::Keyword;
     use crate::log::LogPosition;
     use crate::store::Encoding;
@@ -265,9 +313,20 @@ mod tests {
     }
 
     #[test]
+    fn a_branch_is_told_by_the_key_of_its_head() {
+        for name in ["db", "a-b.c", "feature/x_1", "über", "_", "a__b", "5f"] {
+            let branch = Keyword::new(name);
+            assert_eq!(branch_of_key(&head_key(branch)), Some(branch), "{name}");
+        }
+        for key in ["head/a_5f", "head/a_zz_", "head/a_110000_", "commit/a"] {
+            assert_eq!(branch_of_key(key), None, "{key}");
+        }
+    }
+
+    #[test]
     fn a_head_keeps_its_format() {
         let branch = Keyword::new("db");
-        for format in [1, 2] {
+        for format in [1, 2, 3] {
             let head = Head { commit: 5, closed_at: Some(LogPosition::START), format, ..Head::new(9) };
             let bytes = head.encode(&Encoding::PLAIN, branch).unwrap();
             let read = Head::decode(&Encoding::PLAIN, bytes.clone(), branch).unwrap();

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::FORMAT;
+use super::branches::heads;
 use super::nodes::{Packs, StoredNodes, WhenStored};
 use super::record::{Commit, Head, Purges, head_key};
-use crate::db::Snapshot;
+use crate::datom::EntityId;
+use crate::db::{Origin, Snapshot};
 use crate::edn::{Form, Keyword};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{LogPosition, LogReader, LogWriter, Transaction};
 use crate::store::Store;
+use crate::transact::Merge;
 
 /// What a commit says beside the snapshot itself.
 #[derive(Debug, Clone)]
@@ -34,9 +37,11 @@ pub(crate) fn create(
     now: i64,
 ) -> Result<()> {
     let store = nodes.store();
-    if store.get(&head_key(branch), None)?.is_some() {
+    // Databases of one store would not have the same ids and attributes.
+    if !heads(store)?.is_empty() {
         return Err(exists());
     }
+    let stands = store.get(&head_key(branch), None)?;
     // Tells its age, should a loss of power leave a log without a head.
     let incarnation = Uuid::now_v7().as_u128();
     let mut end = LogPosition::START;
@@ -48,7 +53,8 @@ pub(crate) fn create(
     }
     let (_, commit, _) = write_commit(nodes, snapshot, provenance, Vec::new(), end, now)?;
     let head = Head { commit: commit.id, closed_at: Some(end), ..Head::new(incarnation) };
-    if store.swap(&head_key(branch), None, head.encode(store.encoding(), branch)?)? { Ok(()) } else { Err(exists()) }
+    let head = head.encode(store.encoding(), branch)?;
+    if store.swap(&head_key(branch), stands.as_deref(), head)? { Ok(()) } else { Err(exists()) }
 }
 
 fn exists() -> Error {
@@ -58,7 +64,7 @@ fn exists() -> Error {
 
 /// Writes the nodes of `snapshot` that have no address and the commit record. Returns the snapshot with all nodes
 /// addressed, the record, and what is to be called once a head names that.
-fn write_commit(
+pub(super) fn write_commit(
     nodes: &StoredNodes,
     snapshot: &Snapshot,
     provenance: &Provenance,
@@ -77,8 +83,8 @@ fn write_commit(
     let when_stored = packs.finish()?;
     let stored = |attribute: &&Arc<crate::schema::Attribute>| !attribute.is_builtin();
     let commit = Commit {
-        id: Commit::new_id(),
-        parents,
+        id: Origin::new_id(),
+        parents: distinct(parents),
         created_at: now,
         settings: snapshot.settings,
         config: provenance.config.clone(),
@@ -92,7 +98,26 @@ fn write_commit(
         log,
     };
     nodes.store().put(&Commit::key(commit.id), commit.encode(nodes.store().encoding())?)?;
+    flushed.origin = Some(commit.origin());
     Ok((flushed, commit, when_stored))
+}
+
+/// The ids, each once, as they first come.
+fn distinct(ids: Vec<u128>) -> Vec<u128> {
+    let mut seen = Vec::with_capacity(ids.len());
+    ids.into_iter().for_each(|id| {
+        if !seen.contains(&id) {
+            seen.push(id);
+        }
+    });
+    seen
+}
+
+impl Commit {
+    /// What a snapshot knows of the commit that it is.
+    pub(super) fn origin(&self) -> Origin {
+        Origin::new(self.id, self.parents.as_slice(), EntityId(self.basis_t))
+    }
 }
 
 /// When a flush happens.
@@ -106,6 +131,8 @@ pub(crate) struct Moment {
     pub now: i64,
     /// What was purged since the last flush.
     pub purges: Option<Purges>,
+    /// What was merged since the last flush.
+    pub merged: Vec<Merge>,
 }
 
 /// Stores `snapshot`, whose last transaction is durable in the log, and moves the head of `branch` from `head` to it.
@@ -119,16 +146,22 @@ pub(crate) fn flush(
     head: &Head,
     snapshot: &Snapshot,
     provenance: &Provenance,
-    Moment { log, closed, now, purges }: Moment,
+    Moment { log, closed, now, purges, merged }: Moment,
 ) -> Result<(Snapshot, Head)> {
-    let (flushed, commit, when_stored) = write_commit(nodes, snapshot, provenance, vec![head.commit], log, now)?;
+    let parents = std::iter::once(head.commit).chain(merged.iter().map(|merge| merge.commit)).collect();
+    let (flushed, commit, when_stored) = write_commit(nodes, snapshot, provenance, parents, log, now)?;
     let unclean = if purges.is_some() { Some(snapshot.basis_t.0) } else { head.unclean };
+    let mut kin = head.kin.clone().merged(&merged);
+    if purges.is_some() {
+        // What is kept for later merges may say what was purged.
+        kin.kept.clear();
+    }
     let purges = match (head.purges.clone(), purges) {
         (Some(x), Some(y)) => Some(x.and(y)),
         (x, y) => x.or(y),
     };
     let closed_at = closed.then_some(log);
-    let mut moved = Head { commit: commit.id, closed_at, purges, unclean, format: FORMAT, ..head.clone() };
+    let mut moved = Head { commit: commit.id, closed_at, purges, unclean, kin, format: FORMAT, ..head.clone() };
     move_head(nodes.store(), branch, head, &mut moved)?;
     when_stored.into_iter().for_each(|told| told());
     Ok((flushed, moved))

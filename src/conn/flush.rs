@@ -2,7 +2,7 @@
 //!
 //! A flush that is due goes on beside the transactions: it has a durable database value, and the log goes on after it.
 //! Who waits for it are those who need the head, or that the log stays short: the log since the last flush is what an
-//! open after a crash has to replay. Where something was purged, transactions wait for the flush.
+//! open after a crash has to replay. Where something was purged or merged, transactions wait for the flush.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Address;
 use crate::log::LogPosition;
+use crate::registry::OpenStore;
 
 /// So many times the log after which the indexes are flushed may be written, then transactions wait for the flush.
 const BEHIND: u64 = 4;
@@ -58,6 +59,7 @@ struct Job {
     snapshot: Arc<Snapshot>,
     provenance: Provenance,
     moment: Moment,
+    open: Arc<OpenStore>,
     outcome: Mutex<Option<Result<(Snapshot, Head)>>>,
     done: Condvar,
 }
@@ -67,7 +69,11 @@ impl Job {
         let Job { nodes, branch, head, snapshot, provenance, moment, .. } = self;
         let span = tracing::debug_span!("flush", %branch, t = snapshot.basis_t.0, closing = false);
         let _entered = span.enter();
-        let flush = || commit::flush(nodes, *branch, head, snapshot, provenance, moment.clone());
+        let flush = || {
+            // Nobody lists blobs that no head leads to yet.
+            let _flushing = self.open.flushing.read();
+            commit::flush(nodes, *branch, head, snapshot, provenance, moment.clone())
+        };
         // Others wait for it.
         let flushed = catch_unwind(AssertUnwindSafe(flush))
             .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "writer/panic", "the flush ended in a panic")));
@@ -98,7 +104,12 @@ impl Job {
 impl Durable {
     /// Whether transactions wait for the next flush.
     fn holds_still(&self) -> bool {
-        self.purges.is_some() || self.head.purges.is_some() || !self.kind.flushes_aside()
+        self.is_owed() || self.head.purges.is_some() || !self.kind.flushes_aside()
+    }
+
+    /// Whether what the log has is not whole without a commit: a purge, or a merge, whose parents the commit names.
+    fn is_owed(&self) -> bool {
+        self.purges.is_some() || !self.merged.is_empty()
     }
 }
 
@@ -106,7 +117,7 @@ impl Committed {
     /// Whether the log has grown enough for a flush.
     pub fn is_due(&self) -> bool {
         let due = |durable: &Durable| {
-            durable.purges.is_some() || (durable.flushing.is_none() && durable.unflushed >= durable.flush_after)
+            durable.is_owed() || (durable.flushing.is_none() && durable.unflushed >= durable.flush_after)
         };
         self.durable.as_ref().is_some_and(due)
     }
@@ -150,7 +161,8 @@ impl Writer {
             // Nothing becomes durable while `committed` is locked.
             snapshot: Arc::clone(self.current.read().snapshot()),
             provenance: durable.provenance.clone(),
-            moment: Moment { log: end, closed: false, now: (self.clock)(), purges: None },
+            moment: Moment { log: end, closed: false, now: (self.clock)(), purges: None, merged: Vec::new() },
+            open: Arc::clone(durable.lease.open()),
             outcome: Mutex::default(),
             done: Condvar::new(),
         });
@@ -170,7 +182,12 @@ impl Writer {
             durable.flushed_at = end;
             durable.unflushed -= bytes;
             let is_last = applied.db.basis_t() == flushed.basis_t;
-            let settled = if is_last { flushed } else { applied.db.snapshot().settled()? };
+            let settled = if is_last {
+                flushed
+            } else {
+                // Its nodes are stored as those of the commit are.
+                Snapshot { origin: flushed.origin, ..applied.db.snapshot().settled()? }
+            };
             self.replace(applied, settled);
             Ok(())
         });
@@ -178,7 +195,7 @@ impl Writer {
     }
 
     /// Puts an equal snapshot in the place of the newest.
-    fn replace(&self, applied: &mut Applied, snapshot: Snapshot) {
+    pub(super) fn replace(&self, applied: &mut Applied, snapshot: Snapshot) {
         applied.db = Db::new(Arc::new(snapshot));
         let mut current = self.current.write();
         if current.basis_t() == applied.db.basis_t() {
@@ -205,7 +222,13 @@ impl Writer {
         let seals = sealing || purges.is_some() || durable.head.purges.is_some();
         let end = if seals { durable.log.seal() } else { durable.log.position() };
         let is_flushed = durable.flushed_at == end && purges.is_none() && moved.is_none();
-        if is_flushed && (!closing || durable.head.closed_at == Some(end)) {
+        if is_flushed {
+            if closing && durable.head.closed_at != Some(end) {
+                let mut head = Head { closed_at: Some(end), format: commit::FORMAT, ..durable.head.clone() };
+                let moved = commit::move_head(durable.nodes.store(), durable.branch, &durable.head, &mut head);
+                moved.inspect_err(|error| self.break_down(error))?;
+                durable.head = head;
+            }
             return self.scrub(durable, &applied.db);
         }
         if let Some(moved) = moved {
@@ -215,14 +238,20 @@ impl Writer {
         let t = applied.db.basis_t().0;
         let span = tracing::debug_span!("flush", branch = %durable.branch, t, log_bytes = durable.unflushed, closing);
         let _entered = span.enter();
-        let moment = Moment { log: end, closed: closing, now: (self.clock)(), purges };
+        let merged = durable.merged.clone();
+        let moment = Moment { log: end, closed: closing, now: (self.clock)(), purges, merged };
         let (head, provenance) = (&durable.head, &durable.provenance);
-        let flushed = commit::flush(&durable.nodes, durable.branch, head, applied.db.snapshot(), provenance, moment);
+        let flushed = {
+            // As beside the transactions.
+            let _flushing = durable.lease.open().flushing.read();
+            commit::flush(&durable.nodes, durable.branch, head, applied.db.snapshot(), provenance, moment)
+        };
         let (snapshot, head) = flushed.inspect_err(|error| self.break_down(error))?;
         durable.head = head;
         durable.unflushed = 0;
         durable.flushed_at = end;
         durable.purges = None;
+        durable.merged.clear();
         self.replace(applied, snapshot);
         self.scrub(durable, &applied.db)
     }
@@ -239,11 +268,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Ends the purges that a crash has interrupted.
+    /// Ends the purges and merges that a crash has interrupted.
     pub fn resume(&self) -> Result<()> {
         let mut committed = self.committed.lock();
         match &committed.durable {
-            Some(durable) if durable.purges.is_some() || durable.head.purges.is_some() => {
+            Some(durable) if durable.is_owed() || durable.head.purges.is_some() => {
                 self.flush(&mut committed, &mut self.applied.lock(), How::default())
             }
             _ => Ok(()),

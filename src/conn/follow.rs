@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::commit::{Loaded, is_overtaken, load, replay};
+use crate::commit::{Head, Loaded, is_overtaken, load, replay};
 use crate::db::{Db, Snapshot};
 use crate::edn::Keyword;
 use crate::error::Result;
@@ -16,8 +16,8 @@ pub(super) struct Follower {
     branch: Keyword,
     nodes: Arc<dyn NodeSource>,
     kind: Arc<dyn IndexKind>,
-    /// The commit that the reading began at.
-    commit: u128,
+    /// The head that the reading began at.
+    head: Head,
     snapshot: Snapshot,
     log: LogReader,
 }
@@ -25,17 +25,17 @@ pub(super) struct Follower {
 impl Follower {
     pub fn new(store: Store, branch: Keyword, nodes: Arc<dyn NodeSource>, loaded: Loaded) -> Follower {
         let Loaded { snapshot, log, head, kind, .. } = loaded;
-        Follower { store, branch, nodes, kind, commit: head.commit, snapshot, log }
+        Follower { store, branch, nodes, kind, head, snapshot, log }
     }
 
     /// Reads what the log has gained since, and gives the database with it. Where a purge or a collection has changed the
-    /// log before it was read, the database is read anew from the commit after that.
+    /// log before it was read, or the branch was forced to be another, the database is read anew.
     pub fn follow(&mut self) -> Result<Db> {
         let replayed = replay(&mut self.snapshot, &mut self.log);
-        if is_overtaken(&self.store, self.branch, self.commit, self.log.position().seq)? {
+        if is_overtaken(&self.store, self.branch, &self.head, self.log.position().seq)? {
             let mut loaded = load(&self.store, self.branch, true, &|_| Ok(Arc::clone(&self.kind)), &self.nodes)?;
             loaded.snapshot.succeed(&self.snapshot);
-            (self.commit, self.snapshot, self.log) = (loaded.head.commit, loaded.snapshot, loaded.log);
+            (self.head, self.snapshot, self.log) = (loaded.head, loaded.snapshot, loaded.log);
         } else {
             replayed?;
         }

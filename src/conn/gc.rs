@@ -6,13 +6,16 @@ use std::thread;
 use std::time::Duration;
 
 use super::flush::How;
+use super::home::{Home, StoredHome};
 use super::listen::{check_may_wait, check_not_in_function};
 use super::writer::Writer;
 use super::{Connection, Shared};
-use crate::commit::gc::{Blobs, Marked, mark};
-use crate::commit::{self, Head, StoredNodes};
+use crate::commit::gc::{Blobs, Marked, mark, roots};
+use crate::commit::kin::Kin;
+use crate::commit::{self, Head};
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{Address, IndexKind};
+use crate::index::Address;
+use crate::registry::OpenStore;
 use crate::store::BoxFuture;
 
 /// What garbage collection may delete.
@@ -88,14 +91,17 @@ impl Connection {
     /// pack with many that are not are stored anew; after a purge, all that share a pack with any that is not, so that
     /// nothing of what was purged is left in the store.
     ///
-    /// Transactions go on meanwhile. A database in memory has no garbage.
+    /// What other branches use stays; nodes of this branch alone are stored anew. Transactions go on meanwhile. A database in
+    /// memory forgets commits, and has no bytes to tell of.
+    ///
+    /// Where other processes write to other branches of the store, the minimum age must be longer than their flushes take.
     ///
     /// # Errors
     /// Those of the store; the writer stops if they keep it from storing the indexes. `Closed` as for
     /// [`transact`](Self::transact).
     pub fn gc(&self, options: GcOptions) -> Result<GcReport> {
         check_may_wait()?;
-        self.writer()?.gc(options)
+        self.writer()?.gc(&self.shared.home, options)
     }
 
     /// [`gc`](Self::gc) as a future, for any executor.
@@ -138,75 +144,80 @@ impl Connection {
     }
 }
 
+/// The blobs of a store at a moment at which no flush is under way, so that all that are in use are found from a head.
+fn list(open: &OpenStore) -> Result<Blobs> {
+    let _still = open.flushing.write();
+    Blobs::list(&open.store)
+}
+
 fn collect(shared: &Arc<Shared>, options: GcOptions) -> Result<GcReport> {
     Connection { shared: Arc::clone(shared) }.gc(options)
 }
 
-/// What stays the same while a writer works.
-struct Place {
-    nodes: Arc<StoredNodes>,
-    index: String,
-    kind: Arc<dyn IndexKind>,
-}
-
-impl Place {
-    fn mark(&self, cutoff: i64) -> Result<Marked> {
-        mark(&self.nodes, (&self.index, self.kind.as_ref()), cutoff)
+impl StoredHome {
+    fn mark(&self, roots: &[Head], cutoff: i64) -> Result<Marked> {
+        mark(&self.nodes, (self.provenance.index.as_str(), self.kind.as_ref()), roots, cutoff)
     }
 }
 
 impl Writer {
-    fn gc(&self, options: GcOptions) -> Result<GcReport> {
-        let _one = self.collecting.lock();
+    fn gc(&self, home: &Home, options: GcOptions) -> Result<GcReport> {
         self.check_working()?;
-        let Some(place) = self.place() else { return Ok(GcReport::default()) };
         let span = tracing::debug_span!("gc", dry_run = options.dry_run);
         let _entered = span.enter();
+        let cutoff = options.cutoff((self.clock)());
+        match home {
+            Home::Stored(home) => self.gc_stored(home, options),
+            Home::Memory(database) => {
+                let gone = database.collect(cutoff, options.dry_run);
+                let deleted = gone.into_iter().map(|id| format!("commit/{id:032x}")).collect();
+                Ok(GcReport { deleted, ..GcReport::default() })
+            }
+        }
+    }
+
+    fn gc_stored(&self, home: &StoredHome, options: GcOptions) -> Result<GcReport> {
+        let Some(open) = &home.open else { return Ok(GcReport::default()) };
+        let _one = open.collecting.lock();
         let mut report = GcReport::default();
         if !options.dry_run {
-            report.moved_bytes = self.compact(&place)?;
+            report.moved_bytes = self.compact(home, open)?;
         }
-        let store = place.nodes.store();
-        let blobs = {
-            // No flush is under way, so all that is there and in use is found from a head.
-            let _still = self.still()?;
-            Blobs::list(store)?
-        };
+        let blobs = list(open)?;
         let cutoff = options.cutoff((self.clock)());
-        let marked = place.mark(cutoff)?;
+        let marked = home.mark(&roots(home.store(), cutoff)?, cutoff)?;
         let trimmed = self.trim_log(&marked, options.dry_run)?;
-        let garbage = marked.garbage(store, &blobs, cutoff, trimmed)?;
+        let garbage = marked.garbage(home.store(), &blobs, cutoff, trimmed)?;
         for (key, size) in garbage.blobs() {
             report.deleted.push(key.clone());
             report.bytes += size;
         }
         if !options.dry_run {
-            garbage.sweep(store)?;
+            garbage.sweep(home.store())?;
         }
         Ok(report)
     }
 
-    fn place(&self) -> Option<Place> {
-        let committed = self.committed.lock();
-        let durable = committed.durable.as_ref()?;
-        let index = durable.provenance.index.as_str().to_owned();
-        Some(Place { nodes: Arc::clone(&durable.nodes), index, kind: Arc::clone(&durable.kind) })
-    }
-
     /// Stores what is new and empties packs that are mostly dead; after a purge, all that are not wholly in use. Answers with
     /// the bytes that were moved.
-    fn compact(&self, place: &Place) -> Result<u64> {
-        let store = place.nodes.store();
-        let (blobs, unclean) = {
+    fn compact(&self, home: &StoredHome, open: &OpenStore) -> Result<u64> {
+        let (own, unclean) = {
             let mut committed = self.committed.lock();
             let mut applied = self.applied.lock();
             let keep_history = applied.db.snapshot().settings.keep_history;
             self.flush(&mut committed, &mut applied, How { sealing: !keep_history, ..How::default() })?;
-            let unclean = committed.durable.as_ref().and_then(|durable| durable.head.unclean);
-            (Blobs::list(store)?, unclean)
+            let durable = committed.durable.as_ref().ok_or_else(super::released)?;
+            (durable.head.clone(), durable.head.unclean)
         };
-        // Of all heads, and of no commit before.
-        let batches = place.mark(i64::MAX)?.sparse(store, &blobs, unclean.is_some())?;
+        let blobs = list(open)?;
+        // Of heads, and of no commit before.
+        let mut others = roots(home.store(), i64::MAX)?;
+        others.retain(|head| head.incarnation != own.incarnation);
+        // What a flush does not move.
+        others.extend(own.kin.kept.iter().map(|commit| Head { commit: *commit, ..Head::new(own.incarnation) }));
+        let own = Head { kin: Kin::default(), ..own };
+        let (own, others) = (home.mark(&[own], i64::MAX)?, home.mark(&others, i64::MAX)?);
+        let batches = own.sparse(&others, home.store(), &blobs, unclean.is_some())?;
         let mut moved = 0;
         for batch in &batches {
             let mut committed = self.committed.lock();

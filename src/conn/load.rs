@@ -98,7 +98,7 @@ impl Batch {
             let transaction = if stored { Some(Transaction { t, bytes: made.record().encode()? }) } else { None };
             self.datoms += made.report.tx_data.len();
             self.db = made.report.db_after.clone();
-            self.pending.push(Pending { transaction, report: Arc::new(made.report), purges: None });
+            self.pending.push(Pending { transaction, report: Arc::new(made.report), purges: None, merged: Vec::new() });
         }
         Ok(true)
     }

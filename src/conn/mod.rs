@@ -1,21 +1,30 @@
 //! Connections: the moving part. A connection has a current database, a writer, and listeners.
 
+mod branch;
+mod branch_async;
+mod commits;
 mod flush;
 mod follow;
 mod gc;
+mod home;
 mod listen;
 mod load;
+mod merging;
 mod open;
 mod queue;
+mod revision;
 mod tx_range;
 mod writer;
 
+pub use branch_async::{branch_as_db_async, branches_async, commit_as_db_async};
+pub use commits::{BranchHistory, branch_as_db, branch_as_db_in, branches, branches_in, commit_as_db, commit_as_db_in};
 pub use gc::{BackgroundGc, GcOptions, GcReport};
 pub use listen::ListenerId;
 pub use open::{
     connect, connect_async, connect_in, create_database, create_database_async, create_database_in, database_exists,
     database_exists_async, database_exists_in, delete_database, delete_database_async, delete_database_in, q_async,
 };
+pub use revision::Revision;
 pub use tx_range::{LoggedTransaction, TxRange};
 
 use std::fmt;
@@ -25,12 +34,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 
-use crate::commit::StoredNodes;
 use crate::datom::EntityId;
 use crate::db::Db;
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
-use crate::registry::Pool;
+use crate::registry::{OpenTable, Pool};
 use crate::store::{BoxFuture, CacheStats};
 use crate::transact::{IntoTxData, TxReport};
 use listen::{Listeners, check_may_wait, check_not_in_function};
@@ -46,9 +54,6 @@ pub struct Connection {
     shared: Arc<Shared>,
 }
 
-/// Runs a closure while nobody can connect.
-type Leave = dyn Fn(&mut dyn FnMut() -> bool) + Send + Sync;
-
 pub(crate) struct Shared {
     branch: Keyword,
     read_only: bool,
@@ -57,16 +62,17 @@ pub(crate) struct Shared {
     role: Role,
     /// The log; absent for a database in memory.
     log: Option<tx_range::LogOf>,
-    /// Absent for a database in memory.
-    nodes: Option<Arc<StoredNodes>>,
     /// Connects that were not released yet.
     users: AtomicUsize,
     /// Async transactions that may be on their way at once.
     queue: Arc<Semaphore>,
     pool: Arc<Pool>,
-    /// Runs what the last release has to do while nobody can connect, and takes the connection out of the registry's
-    /// table if that says so.
-    leave: Box<Leave>,
+    /// The other branches and the commits of the database.
+    home: home::Home,
+    /// What is open in this process.
+    open: Arc<OpenTable>,
+    /// What tells the store from every other.
+    identity: String,
 }
 
 enum Role {
@@ -85,11 +91,14 @@ impl Connection {
     /// What the cache of index nodes did and holds. Connections of one registry whose `:cache-bytes` are equal share it. A
     /// database in memory needs none, and all is 0.
     pub fn cache_stats(&self) -> CacheStats {
-        self.shared.nodes.as_ref().map(|nodes| nodes.cache_stats()).unwrap_or_default()
+        match &self.shared.home {
+            home::Home::Stored(home) => home.nodes.cache_stats(),
+            home::Home::Memory(_) => CacheStats::default(),
+        }
     }
 
     /// The branch that the connection is to.
-    pub fn branch(&self) -> Keyword {
+    pub fn branch_name(&self) -> Keyword {
         self.shared.branch
     }
 
@@ -190,8 +199,8 @@ impl Connection {
     /// each with what it asserted and retracted. Begin after `EntityId(TX0)` (see [`TX0`](crate::TX0)) for all of them.
     ///
     /// They come from the log, entry by entry, so any number of them takes little memory. What was purged is not among
-    /// them, and of a database without history those are missing that [`gc`](Self::gc) has collected. A database in memory has no log:
-    /// there they come from the indexes, which is a scan of the whole history, without what `:db/noHistory` forgot.
+    /// them, and of a database without history those are missing that [`gc`](Self::gc) has collected. A database in memory has no log,
+    /// and that of a branch begins with it: there they come from the indexes, which is a scan of the whole history, without what `:db/noHistory` forgot.
     ///
     /// # Errors
     /// Those of reading the store; `Closed`, code `:log/rewritten`, on the way if a purge or a collection changes what is
@@ -200,7 +209,7 @@ impl Connection {
         let db = self.db();
         let to = to.map_or(db.basis_t(), |to| to.min(db.basis_t()));
         match &self.shared.log {
-            Some(log) => TxRange::of_log(log, after, to),
+            Some(log) => TxRange::of_log(log, &db, after, to),
             None => TxRange::of_db(&db, after, to),
         }
     }
@@ -213,7 +222,8 @@ impl Connection {
     pub fn release(&self) -> Result<()> {
         check_may_wait()?;
         let mut closed = Ok(());
-        (self.shared.leave)(&mut || {
+        // Nobody connects meanwhile.
+        self.shared.open.leave(&open::open_name(&self.shared.identity, self.shared.branch), &mut || {
             let before = self.shared.users.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
             if before != Ok(1) {
                 return false;
@@ -247,12 +257,14 @@ impl Connection {
         }
         match &self.shared.role {
             Role::Writer(writer) => Ok(writer),
-            Role::Reader(_) => {
-                let message = "the connection is read-only; connect without :read-only? true to write";
-                Err(Error::new(ErrorKind::Closed, "connection/read-only", message))
-            }
+            Role::Reader(_) => Err(read_only()),
         }
     }
+}
+
+fn read_only() -> Error {
+    let message = "the connection is read-only; connect without :read-only? true to write";
+    Error::new(ErrorKind::Closed, "connection/read-only", message)
 }
 
 fn released() -> Error {

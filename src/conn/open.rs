@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::follow::Follower;
+use super::home::{Home, StoredHome};
 use super::listen::{Listeners, check_may_wait};
 use super::tx_range::LogOf;
 use super::writer::{Clock, Durable, Writer};
@@ -15,11 +16,12 @@ use super::{Connection, Role, Shared};
 use crate::commit::{self, Provenance, StoredNodes};
 use crate::config::Config;
 use crate::db::{Db, Settings, Snapshot};
+use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{NoNodes, NodeSource};
 use crate::log::{LogWriter, Tail, Transaction};
 use crate::query::{Answers, IntoInputs, IntoQuery, Output, q};
-use crate::registry::{Access, Registry};
+use crate::registry::{Access, Lease, Registry};
 use crate::store::{BoxFuture, Store};
 use crate::transact::{IntoTxData, transact};
 
@@ -156,7 +158,7 @@ fn create_in(registry: &Registry, config: &Config, store: &Store, db: Db, initia
     let config = registry.complete(config)?;
     let keyword = config.index_kind().ok_or_else(unknown_index)?;
     if store.capabilities().volatile {
-        return registry.memory().create(open_name(registry, &config)?, config, db);
+        return registry.memory().create(registry.identity(&config)?, config, db, system_clock());
     }
     let nodes = Arc::new(StoredNodes::uncached(store.clone()));
     let provenance =
@@ -174,7 +176,7 @@ pub fn connect_in(registry: &Registry, config: &Config) -> Result<Connection> {
     let config = registry.complete(config)?;
     let span = tracing::debug_span!("connect", branch = %config.branch_name(), read_only = config.is_read_only());
     let _entered = span.enter();
-    let name = open_name(registry, &config)?;
+    let name = open_name(&registry.identity(&config)?, config.branch_name());
     let join = |shared: &Shared| {
         if shared.read_only == config.is_read_only() {
             shared.users.fetch_add(1, Ordering::AcqRel);
@@ -184,24 +186,33 @@ pub fn connect_in(registry: &Registry, config: &Config) -> Result<Connection> {
                        release one of the connections first";
         Err(Error::new(ErrorKind::Config, "config-does-not-match-existing-connections", message))
     };
-    let shared = registry.open().get_or_open(&name, || open_connection(registry, &config, &name), join)?;
+    let shared = registry.open().get_or_open(&name, || open_connection(registry, &config), join)?;
     Ok(Connection { shared })
 }
 
-fn open_connection(registry: &Registry, config: &Config, name: &str) -> Result<Arc<Shared>> {
+fn open_connection(registry: &Registry, config: &Config) -> Result<Arc<Shared>> {
     let read_only = config.is_read_only();
-    let store = registry.connect_store(config, if read_only { Access::ReadOnly } else { Access::Writer })?;
+    let source = if read_only {
+        Source::ToRead(registry.connect_store(config, Access::ReadOnly)?)
+    } else {
+        Source::ToWrite(registry.lease(config)?)
+    };
+    let identity = registry.identity(config)?;
     let listeners: Arc<Listeners> = Arc::default();
     let clock: Clock = system_clock;
-    let Opened { current, role, log, nodes } = if store.capabilities().volatile {
-        let current = registry.memory().connect(name, config)?;
+    let opened = if source.store().capabilities().volatile {
+        let database = registry.memory().find(&identity, config)?;
+        let branch = config.branch_name();
+        let current = database.branch(branch).ok_or_else(|| {
+            let message = format!("the database in memory has no branch {branch}; create it first");
+            Error::new(ErrorKind::Existence, "db-does-not-exist", message)
+        })?;
         let writer = Writer::new(Arc::clone(&current), Arc::clone(&listeners), clock, None);
-        Opened { current, role: Role::Writer(Box::new(writer)), log: None, nodes: None }
+        Opened { current, role: Role::Writer(Box::new(writer)), log: None, home: Home::Memory(database) }
     } else {
-        open_stored(registry, config, store, &listeners, clock).map_err(|error| located(config, error))?
+        open_stored(registry, config, source, &listeners, clock).map_err(|error| located(config, error))?
     };
-    let open = Arc::clone(registry.open());
-    let name = name.to_owned();
+    let Opened { current, role, log, home } = opened;
     Ok(Arc::new(Shared {
         branch: config.branch_name(),
         read_only,
@@ -209,11 +220,12 @@ fn open_connection(registry: &Registry, config: &Config, name: &str) -> Result<A
         listeners,
         role,
         log,
-        nodes,
         users: AtomicUsize::new(0),
         queue: Arc::new(Semaphore::new(queue_size(config))),
         pool: Arc::clone(registry.pool()),
-        leave: Box::new(move |last| open.leave(&name, last)),
+        home,
+        open: Arc::clone(registry.open()),
+        identity,
     }))
 }
 
@@ -223,26 +235,43 @@ fn queue_size(config: &Config) -> usize {
     usize::try_from(config.writer_queue_size()).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS)
 }
 
-/// The parts of a connection.
+/// A store that was opened.
+enum Source {
+    ToRead(Store),
+    ToWrite(Lease),
+}
+
+impl Source {
+    fn store(&self) -> &Store {
+        match self {
+            Source::ToRead(store) => store,
+            Source::ToWrite(lease) => &lease.open().store,
+        }
+    }
+}
+
+/// The parts of a connection that its store decides.
 struct Opened {
     current: Arc<RwLock<Db>>,
     role: Role,
     log: Option<LogOf>,
-    nodes: Option<Arc<StoredNodes>>,
+    home: Home,
 }
 
 fn open_stored(
     registry: &Registry,
     config: &Config,
-    store: Store,
+    source: Source,
     listeners: &Arc<Listeners>,
     clock: Clock,
 ) -> Result<Opened> {
+    let store = source.store().clone();
     let branch = config.branch_name();
     let cache = registry.node_cache(config.node_cache_bytes());
     let nodes = Arc::new(StoredNodes::new(store.clone(), cache, &registry.identity(config)?));
-    let source: Arc<dyn NodeSource> = Arc::clone(&nodes) as _;
-    let mut loaded = commit::load(&store, branch, config.is_read_only(), &|keyword| registry.index(keyword), &source)?;
+    let node_source: Arc<dyn NodeSource> = Arc::clone(&nodes) as _;
+    let kind_of = |keyword| registry.index(keyword);
+    let mut loaded = commit::load(&store, branch, config.is_read_only(), &kind_of, &node_source)?;
     loaded.snapshot.library = registry.library(config)?;
     loaded.snapshot.answers = Answers::within(config.answer_bytes());
     let stored = Config::from_edn(&loaded.provenance.config).map_err(|e| e.context("the stored config"))?;
@@ -251,32 +280,44 @@ fn open_stored(
     if loaded.tail == Tail::Dropped {
         tracing::warn!(%branch, "the end of the log was never acknowledged and is dropped");
     }
-    let log_of = LogOf { store: store.clone(), branch };
+    let log = Some(LogOf { store: store.clone(), branch });
+    let mut home = StoredHome {
+        nodes: Arc::clone(&nodes),
+        provenance: loaded.provenance.clone(),
+        kind: Arc::clone(&loaded.kind),
+        library: Arc::clone(&loaded.snapshot.library),
+        open: None,
+    };
     let current = Arc::new(RwLock::new(Db::new(Arc::new(loaded.snapshot.clone()))));
-    if config.is_read_only() {
-        let follower = Follower::new(store, branch, source, loaded);
-        let role = Role::Reader(Box::new(Mutex::new(follower)));
-        return Ok(Opened { current, role, log: Some(log_of), nodes: Some(nodes) });
-    }
+    let lease = match source {
+        Source::ToWrite(lease) => lease,
+        Source::ToRead(store) => {
+            let role = Role::Reader(Box::new(Mutex::new(Follower::new(store, branch, node_source, loaded))));
+            return Ok(Opened { current, role, log, home: Home::Stored(home) });
+        }
+    };
+    home.open = Some(Arc::clone(lease.open()));
     let session = Uuid::new_v4().as_u128();
-    let log = LogWriter::begin(&loaded.log, session)?;
+    let log_writer = LogWriter::begin(&loaded.log, session)?;
     let head = commit::take_over(&store, branch, &loaded.head, session)?;
     let durable = Durable {
         nodes: Arc::clone(&nodes),
         branch,
         head,
-        log,
+        log: log_writer,
         provenance: loaded.provenance,
         unflushed: loaded.replayed,
         flush_after: config.bytes_to_flush_after(),
         flushing: None,
         flushed_at: loaded.flushed_at,
         purges: loaded.purges,
+        merged: loaded.merged,
         kind: loaded.kind,
+        lease,
     };
     let writer = Writer::new(Arc::clone(&current), Arc::clone(listeners), clock, Some(durable));
     writer.resume()?;
-    Ok(Opened { current, role: Role::Writer(Box::new(writer)), log: Some(log_of), nodes: Some(nodes) })
+    Ok(Opened { current, role: Role::Writer(Box::new(writer)), log, home: Home::Stored(home) })
 }
 
 /// [`database_exists`] with the kinds of a registry.
@@ -290,9 +331,9 @@ pub fn database_exists_in(registry: &Registry, config: &Config) -> Result<bool> 
     }
     let store = registry.connect_store(&config, Access::ReadOnly)?;
     let exists = if store.capabilities().volatile {
-        registry.memory().exists(&open_name(registry, &config)?)
+        registry.memory().exists(&registry.identity(&config)?, config.branch_name())
     } else {
-        store.get(&commit::head_key(config.branch_name()), None)?.is_some()
+        commit::branches::heads(&store)?.iter().any(|(name, _)| *name == config.branch_name())
     };
     registry.release_store(&config, store)?;
     Ok(exists)
@@ -304,18 +345,19 @@ pub fn database_exists_in(registry: &Registry, config: &Config) -> Result<bool> 
 /// As there.
 pub fn delete_database_in(registry: &Registry, config: &Config) -> Result<()> {
     let config = registry.complete(config)?;
-    let name = open_name(registry, &config)?;
-    if registry.open().get::<Shared>(&name).is_some_and(|shared| shared.users.load(Ordering::Acquire) > 0) {
-        let message = "the database is open in this process; release its connections first";
+    let identity = registry.identity(&config)?;
+    let held = registry.open().held::<Shared>(&format!("{identity}\n"));
+    if let Some(shared) = held.iter().find(|shared| shared.users.load(Ordering::Acquire) > 0) {
+        let message = format!("the branch {} is open in this process; release its connections first", shared.branch);
         return Err(Error::new(ErrorKind::Closed, "connection-not-released", message));
     }
-    registry.memory().delete(&name);
+    registry.memory().delete(&identity);
     registry.delete_store(&config)
 }
 
 /// What a connection is found by: the store and the branch.
-fn open_name(registry: &Registry, config: &Config) -> Result<String> {
-    Ok(format!("{} {}", registry.identity(config)?, config.branch_name()))
+pub(super) fn open_name(identity: &str, branch: Keyword) -> String {
+    format!("{identity}\n{branch}")
 }
 
 /// Says of which store an error is that cannot know it.

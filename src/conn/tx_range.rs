@@ -33,6 +33,8 @@ pub struct LoggedTransaction {
 pub struct TxRange {
     after: u64,
     to: u64,
+    /// What is not in the log because it was transacted before the branch began.
+    before: VecDeque<LoggedTransaction>,
     source: Source,
 }
 
@@ -48,11 +50,22 @@ enum Source {
 }
 
 impl TxRange {
-    /// From a log, as far as it is still there.
-    pub(super) fn of_log(log: &LogOf, after: EntityId, to: EntityId) -> Result<TxRange> {
+    /// From a log, as far as it is still there; what was transacted before the branch began is in the indexes, if the
+    /// database keeps history.
+    pub(super) fn of_log(log: &LogOf, db: &Db, after: EntityId, to: EntityId) -> Result<TxRange> {
         let head = commit::read_head(&log.store, log.branch)?;
         let reader = LogReader::new(log.store.clone(), head.incarnation, head.log_start);
-        Ok(TxRange { after: after.0, to: to.0, source: Source::Log { reader, entry: VecDeque::new(), last: TX0 } })
+        let mut before = VecDeque::new();
+        if head.kin.fork.is_some() && db.snapshot().settings.keep_history {
+            let last = first_transaction(reader.clone())?.map_or(to, |first| EntityId(first - 1).min(to));
+            if after < last
+                && let Source::Memory(made) = TxRange::of_db(db, after, last)?.source
+            {
+                before = made;
+            }
+        }
+        let source = Source::Log { reader, entry: VecDeque::new(), last: TX0 };
+        Ok(TxRange { after: after.0, to: to.0, before, source })
     }
 
     /// From the indexes of a database that has no log.
@@ -69,10 +82,14 @@ impl TxRange {
         datoms.sort_by_key(|datom| (datom.tx, datom.added));
         let made = datoms.chunk_by(|x, y| x.tx == y.tx);
         let made = made.filter_map(|datoms| Some(LoggedTransaction { t: datoms.first()?.tx, datoms: datoms.to_vec() }));
-        Ok(TxRange { after: after.0, to: to.0, source: Source::Memory(made.collect()) })
+        let source = Source::Memory(made.collect());
+        Ok(TxRange { after: after.0, to: to.0, before: VecDeque::new(), source })
     }
 
     fn next_made(&mut self) -> Result<Option<LoggedTransaction>> {
+        if let Some(made) = self.before.pop_front() {
+            return Ok(Some(made));
+        }
         let (reader, entry, last) = match &mut self.source {
             Source::Memory(made) => return Ok(made.pop_front()),
             Source::Log { reader, entry, last } => (reader, entry, last),
@@ -109,6 +126,16 @@ impl Iterator for TxRange {
     fn next(&mut self) -> Option<Self::Item> {
         self.next_made().transpose()
     }
+}
+
+/// The first transaction of a log.
+fn first_transaction(mut reader: LogReader) -> Result<Option<u64>> {
+    while let Some(entry) = reader.next()? {
+        if let Some(first) = entry.transactions.first() {
+            return Ok(Some(first.t));
+        }
+    }
+    Ok(None)
 }
 
 fn logged(t: u64, record: &TxRecord) -> LoggedTransaction {

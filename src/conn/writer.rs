@@ -18,7 +18,8 @@ use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::IndexKind;
 use crate::log::{LogPosition, LogWriter, Transaction};
-use crate::transact::{TxData, TxReport, transact};
+use crate::registry::Lease;
+use crate::transact::{Merge, TxData, TxReport, transact};
 
 /// Tells the time: milliseconds since 1970-01-01T00:00Z.
 pub(super) type Clock = fn() -> i64;
@@ -41,17 +42,20 @@ pub(super) struct Durable {
     pub flushed_at: LogPosition,
     /// What was purged since the last flush.
     pub purges: Option<Purges>,
+    /// What was merged since the last flush.
+    pub merged: Vec<Merge>,
     /// The kind of the indexes.
     pub kind: Arc<dyn IndexKind>,
+    /// The right to write to the store.
+    pub lease: Lease,
 }
 
-/// Databases that are still held read on from the store; the next writer need not wait for them.
+/// The right to write is given up when nothing is written any more.
 impl Drop for Durable {
     fn drop(&mut self) {
         if let Some(flushing) = &self.flushing {
             flushing.wait();
         }
-        self.nodes.store().give_up_writing();
     }
 }
 
@@ -65,8 +69,6 @@ pub(super) struct Writer {
     queue: Queue,
     /// Locked after `committed`, where both are.
     pub(super) applied: Mutex<Applied>,
-    /// Held while garbage is collected, before any other lock.
-    pub(super) collecting: Mutex<()>,
     pub(super) committed: Mutex<Committed>,
     /// Why nothing more can be written.
     broken: RwLock<Option<String>>,
@@ -83,6 +85,8 @@ pub(super) struct Pending {
     pub transaction: Option<Transaction>,
     pub report: Arc<TxReport>,
     pub purges: Option<Purges>,
+    /// What it merges.
+    pub merged: Vec<Merge>,
 }
 
 pub(super) struct Committed {
@@ -100,7 +104,6 @@ impl Writer {
             stored: durable.is_some(),
             queue: Queue::default(),
             applied: Mutex::new(Applied { db }),
-            collecting: Mutex::new(()),
             committed: Mutex::new(Committed { durable }),
             broken: RwLock::new(None),
         }
@@ -143,17 +146,19 @@ impl Writer {
 
     fn make(&self, db: &Db, data: TxData) -> Result<Pending> {
         self.check_working()?;
+        let merged = data.merges().to_vec();
         let outcome = {
             let _running = Running::Function.begin();
             transact(db, data, (self.clock)())?
         };
         let transaction = if self.stored {
-            Some(Transaction { t: outcome.report.db_after.basis_t().0, bytes: outcome.record().encode()? })
+            let record = outcome.record().merging(&merged);
+            Some(Transaction { t: outcome.report.db_after.basis_t().0, bytes: record.encode()? })
         } else {
             None
         };
         let purges = Purges::of(outcome.purged.into_iter().flat_map(|purged| purged.entities));
-        Ok(Pending { transaction, report: Arc::new(outcome.report), purges })
+        Ok(Pending { transaction, report: Arc::new(outcome.report), purges, merged })
     }
 
     /// Settles all that is applied, and flushes when the log has grown enough.
@@ -197,10 +202,12 @@ impl Writer {
         let reports: Vec<Arc<TxReport>> = pending.iter().map(|p| Arc::clone(&p.report)).collect();
         if let Some(durable) = &mut committed.durable {
             let purges: Vec<Purges> = pending.iter().filter_map(|p| p.purges.clone()).collect();
+            let merged: Vec<Merge> = pending.iter().flat_map(|p| p.merged.iter().copied()).collect();
             let transactions: Vec<Transaction> = pending.into_iter().filter_map(|p| p.transaction).collect();
             durable.unflushed += transactions.iter().map(|t| t.bytes.len() as u64).sum::<u64>();
             durable.log.append(transactions).inspect_err(|error| self.break_down(error))?;
             durable.purges = durable.purges.take().into_iter().chain(purges).reduce(Purges::and);
+            durable.merged.extend(merged);
         }
         // What was current may be dropped for good, which takes time: not under the lock.
         let _before = std::mem::replace(&mut *self.current.write(), db);

@@ -6,6 +6,7 @@ mod entity;
 mod filter;
 mod lookup;
 mod metrics;
+mod origin;
 mod purge;
 mod snapshot;
 #[cfg(any(test, feature = "testing"))]
@@ -17,6 +18,7 @@ pub use entity::{Attr, Entity};
 pub use filter::DatomFilter;
 pub use lookup::EntityRef;
 pub use metrics::Metrics;
+pub(crate) use origin::Origin;
 pub(crate) use purge::Purged;
 pub(crate) use snapshot::{Changes, Settings, Snapshot};
 pub use view::Mode;

@@ -6,6 +6,7 @@ use std::sync::atomic::{self, AtomicUsize};
 use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 
+use super::Origin;
 use crate::datom::{AttrId, Columns, Cut, EntityId, Key, Order, Row, TX0, Value};
 use crate::edn::Form;
 use crate::error::Result;
@@ -50,6 +51,8 @@ pub(crate) struct Snapshot {
     pub indexes: [Arc<dyn Index>; 6],
     /// What transactions and queries can call. Not stored: it is that of the registry.
     pub library: Arc<Library>,
+    /// The commit that it is or goes back to; `None` before the first.
+    pub origin: Option<Origin>,
 }
 
 /// What one transaction does to a snapshot.
@@ -97,6 +100,7 @@ impl Snapshot {
                 empty(history_avet)?,
             ],
             library: Arc::default(),
+            origin: None,
         };
         if !settings.attribute_refs {
             return Ok(nothing);

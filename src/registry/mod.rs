@@ -9,12 +9,14 @@ pub mod key_value;
 mod memory;
 mod open;
 mod pool;
+mod stores;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use memory::MemoryDatabases;
-pub(crate) use open::Shared;
+pub(crate) use memory::{MemoryDatabase, MemoryDatabases};
+pub(crate) use open::OpenTable;
 pub(crate) use pool::Pool;
+pub(crate) use stores::{Lease, OpenStore};
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -29,6 +31,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::{HitchhikerTree, IndexKind, PersistentSet};
 use crate::library::Library;
 use crate::store::{Backend, BoxFuture, Bridge, Store, wait};
+use stores::OpenStores;
 
 /// What a connection wants of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +115,8 @@ pub trait BackendKind: Send + Sync + Debug {
 pub struct Registry {
     backends: RwLock<BTreeMap<Keyword, Arc<dyn BackendKind>>>,
     indexes: RwLock<BTreeMap<Keyword, Arc<dyn IndexKind>>>,
-    open: Arc<Shared>,
+    open: Arc<OpenTable>,
+    stores: Arc<OpenStores>,
     memory: MemoryDatabases,
     pool: Arc<Pool>,
     library: Library,
@@ -293,8 +297,17 @@ impl Registry {
         run(&*kind, kind.release(&store, backend))
     }
 
+    /// Opens the store of `config`, which must exist, for writing, or shares it with those of this process who write to it
+    /// already.
+    ///
+    /// # Errors
+    /// `Config`, and those of the backend.
+    pub(crate) fn lease(&self, config: &Config) -> Result<Lease> {
+        self.stores.lease(self.identity(config)?, || self.connect_store(config, Access::Writer))
+    }
+
     /// What is open in this process.
-    pub(crate) fn open(&self) -> &Arc<Shared> {
+    pub(crate) fn open(&self) -> &Arc<OpenTable> {
         &self.open
     }
 

@@ -89,7 +89,7 @@ fn stores_in_files_are_found_by_their_path() {
 
 #[test]
 fn what_is_open_is_shared_while_it_is_held() {
-    let shared = Shared::default();
+    let shared = OpenTable::default();
     let opened = AtomicUsize::new(0);
     let open = || {
         opened.fetch_add(1, Ordering::Relaxed);
@@ -99,10 +99,10 @@ fn what_is_open_is_shared_while_it_is_held() {
     let two = shared.get_or_open("a", open, |_| Ok(())).unwrap();
     assert!(Arc::ptr_eq(&one, &two));
     assert_eq!(code(shared.get_or_open("a", || Ok(Arc::new(String::new())), |_| Ok(()))), "registry/type");
-    assert_eq!(shared.get::<u32>("a").as_deref(), Some(&7));
-    assert_eq!(shared.get::<u32>("b"), None);
+    assert_eq!(shared.held::<u32>("a").first().map(|n| **n), Some(7));
+    assert_eq!(shared.held::<u32>("b"), []);
     drop((one, two));
-    assert_eq!(shared.get::<u32>("a"), None);
+    assert_eq!(shared.held::<u32>("a"), []);
     let failed = shared.get_or_open::<u32>("a", || Err(Error::new(ErrorKind::Storage, "store/io", "no")), |_| Ok(()));
     assert_eq!(code(failed), "store/io");
     let three = shared.get_or_open("a", open, |_| Ok(())).unwrap();

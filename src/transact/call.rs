@@ -25,11 +25,12 @@ pub(super) fn call(db: &Db, tables: &Tables, data: TxData) -> Result<TxData> {
     if !data.ops.iter().any(|op| matches!(op, Op::Call { .. })) {
         return Ok(data);
     }
-    let TxData { ops, meta, source } = data;
+    let TxData { ops, meta, source, merges } = data;
     let out = TxData {
         ops: Vec::with_capacity(ops.len()),
         meta,
         source: Source { text: source.text.clone(), places: Vec::with_capacity(ops.len()) },
+        merges,
     };
     let mut caller = Caller { db, tables, out };
     for (n, op) in ops.into_iter().enumerate() {

@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use super::function::Callee;
 use super::place::Source;
 use super::read;
+use super::record::Merge;
 
 /// A name that stands for an entity inside one transaction.
 ///
@@ -316,9 +317,21 @@ pub struct TxData {
     /// Values of the transaction's own entity.
     pub(super) meta: EntityMap,
     pub(super) source: Source,
+    /// The commits that it merges.
+    pub(super) merges: Vec<Merge>,
 }
 
 impl TxData {
+    /// The same as a merge of commits.
+    pub(crate) fn merging(self, merges: Vec<Merge>) -> TxData {
+        TxData { merges, ..self }
+    }
+
+    /// The commits that it merges.
+    pub(crate) fn merges(&self) -> &[Merge] {
+        &self.merges
+    }
+
     /// The operations `ops`.
     pub fn new(ops: Vec<Op>) -> TxData {
         TxData { ops, ..TxData::default() }

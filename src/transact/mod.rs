@@ -48,7 +48,7 @@ pub use function::{Callee, TxFunction};
 pub use input::{EntityMap, Given, IntoTxData, Op, Subject, TempId, TxData};
 pub use load::{LoadIds, LoadOptions, LoadReport, RawAttribute, RawDatom, load_onto};
 pub(crate) use load::{Loader, Transactions};
-pub(crate) use record::TxRecord;
+pub(crate) use record::{Merge, TxRecord};
 
 use std::sync::Arc;
 
@@ -131,7 +131,7 @@ pub(crate) fn transact(db: &Db, data: TxData, now: i64) -> Result<Transacted> {
         return Err(Error::new(ErrorKind::Limit, "transact/entity-id", "all ids of transactions are given out"));
     }
     let tables = before.library.tables();
-    let TxData { ops, meta, source } = call::call(db, &tables, data)?;
+    let TxData { ops, meta, source, .. } = call::call(db, &tables, data)?;
     let context = Context { snapshot: before, source: &source, t: t.0 };
     let purged = purge::purge(context, &ops)?;
     let without = purged.as_ref().map(|purged| purge::without(before, purged)).transpose()?;

@@ -17,9 +17,18 @@ pub(crate) struct TxRecord {
     opened: Columns,
     closed: Columns,
     purged: Option<Purged>,
+    merged: Vec<Merge>,
 }
 
-/// What follows the rows in the record of a transaction that purged.
+/// A commit that a transaction merges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Merge {
+    /// The incarnation of the branch that it is of, if that is known.
+    pub source: Option<u128>,
+    pub commit: u128,
+}
+
+/// What follows the rows in the record of a transaction that purged or merged; the merged commits come last.
 #[derive(Serialize, Deserialize)]
 struct PurgeHead {
     entities: Vec<u64>,
@@ -55,7 +64,18 @@ impl TxRecord {
             opened_blocks: blocks(&changes.opened),
             closed_blocks: blocks(&changes.closed),
         };
-        TxRecord { head, opened: changes.opened.clone(), closed: changes.closed.clone(), purged: purged.cloned() }
+        let (opened, closed) = (changes.opened.clone(), changes.closed.clone());
+        TxRecord { head, opened, closed, purged: purged.cloned(), merged: Vec::new() }
+    }
+
+    /// The same for a transaction that merges commits.
+    pub fn merging(self, merged: &[Merge]) -> TxRecord {
+        TxRecord { merged: merged.to_vec(), ..self }
+    }
+
+    /// The commits that the transaction merges.
+    pub fn merged(&self) -> &[Merge] {
+        &self.merged
     }
 
     /// The rows that began.
@@ -97,7 +117,7 @@ impl TxRecord {
             && self.purged.is_none();
         head.opened_blocks = opened.len().div_ceil(MAX_ROWS) as u32;
         head.closed_blocks = closed.len().div_ceil(MAX_ROWS) as u32;
-        Ok((!is_whole).then_some(TxRecord { head, opened, closed, purged: None }))
+        Ok((!is_whole).then_some(TxRecord { head, opened, closed, purged: None, merged: Vec::new() }))
     }
 
     /// The bytes that the log keeps.
@@ -109,11 +129,15 @@ impl TxRecord {
         let mut bytes = postcard::to_stdvec(&self.head).map_err(failed)?;
         encode_blocks(&self.opened, &mut bytes);
         encode_blocks(&self.closed, &mut bytes);
-        if let Some(Purged { rows, entities, quiet }) = &self.purged {
+        let nothing = (!self.merged.is_empty()).then(Purged::default);
+        if let Some(Purged { rows, entities, quiet }) = self.purged.as_ref().or(nothing.as_ref()) {
             let quiet = quiet.iter().map(|a| a.0).collect();
             let head = PurgeHead { entities: entities.clone(), quiet, blocks: rows.len().div_ceil(MAX_ROWS) as u32 };
             bytes = postcard::to_extend(&head, bytes).map_err(failed)?;
             encode_blocks(&rows.iter().collect(), &mut bytes);
+        }
+        if !self.merged.is_empty() {
+            bytes = postcard::to_extend(&self.merged, bytes).map_err(failed)?;
         }
         Ok(bytes)
     }
@@ -128,10 +152,16 @@ impl TxRecord {
         let opened = decode_blocks(&mut rest, head.opened_blocks)?;
         let closed = decode_blocks(&mut rest, head.closed_blocks)?;
         let purged = if rest.is_empty() { None } else { Some(decode_purged(&mut rest)?) };
+        let mut merged = Vec::new();
+        if !rest.is_empty() {
+            (merged, rest) = postcard::take_from_bytes::<Vec<Merge>>(rest)
+                .map_err(|e| damaged("what it merged cannot be decoded").caused_by(e))?;
+        }
         if !rest.is_empty() {
             return Err(damaged("bytes stand after its rows"));
         }
-        Ok(TxRecord { head, opened, closed, purged })
+        let purged = purged.filter(|purged| merged.is_empty() || *purged != Purged::default());
+        Ok(TxRecord { head, opened, closed, purged, merged })
     }
 
     /// What the transaction did to `before`, the snapshot that it was made on, less what it purged.
