@@ -109,6 +109,46 @@ fn lines(text: &str) -> Vec<&str> {
 const NAMES: &str = "[:find ?n ?a :where [?e :name ?n] [?e :age ?a]]";
 
 #[test]
+fn branches_are_made_merged_and_deleted() {
+    let place = Place::with_people();
+    assert_eq!(place.ok(&["branch", "p.tr", "dev"]), "made branch :dev of :db\n");
+    assert!(place.fails(1, &["branch", "p.tr", ":dev"]).contains("(:branch-already-exists)"));
+    let list = place.ok(&["branches", "p.tr"]);
+    let listed: Vec<Vec<&str>> = list.lines().map(|line| line.split(' ').collect()).collect();
+    assert_eq!([listed[0][0], listed[1][0]], [":db", ":dev"]);
+    let commit = listed[0][2];
+    place.ok(&["transact", "p.tr", r#"{:name "Bob" :age 41}"#]);
+    place.ok(&["transact", "p.tr", "--branch", "dev", r#"{:name "Bob" :age 42} {:name "Dev" :age 1}"#]);
+    let people = |rows: &str| format!("#{{[\"Alice\" 30] {rows}}}\n");
+    assert_eq!(place.ok(&["q", "p.tr", NAMES]), people(r#"["Bob" 41] ["Carol" 50]"#));
+    place.ok(&["branch", "p.tr", "then", "--from", commit]);
+    assert!(place.ok(&["q", "p.tr", "--branch", ":then", NAMES]).contains(r#"["Bob" 40]"#));
+
+    let told = place.ok(&["merge", "p.tr", "dev", "--dry-run"]);
+    assert!(told.starts_with("value: entity ") && told.contains(":age: base 40, ours 41, theirs 42\n"), "{told}");
+    assert!(told.ends_with("operations, 1 conflicts\n"), "{told}");
+    assert!(place.fails(1, &["merge", "p.tr", "dev"]).contains("1 conflicts, nothing was merged"));
+    let told = place.ok(&["merge", "p.tr", "dev", "--take", "theirs"]);
+    assert!(told.starts_with("transaction "), "{told}");
+    assert_eq!(place.ok(&["q", "p.tr", NAMES]), people(r#"["Bob" 42] ["Carol" 50] ["Dev" 1]"#));
+    // With tx-data of one's own, into another branch.
+    place.ok(&["merge", "p.tr", "--branch", "then", "db", r#"{:name "Bob" :age 99}"#]);
+    assert!(place.ok(&["q", "p.tr", "--branch", "then", NAMES]).contains(r#"["Bob" 99]"#));
+
+    assert_eq!(place.ok(&["delete-branch", "p.tr", "dev"]), "deleted branch :dev\n");
+    assert!(place.fails(1, &["delete-branch", "p.tr", "dev"]).contains("(:branch-does-not-exist)"));
+    assert!(
+        place
+            .fails(1, &["delete-branch", "p.tr", "db", "--branch", "then"])
+            .contains("(:cannot-delete-main-db-branch)")
+    );
+    assert!(place.fails(1, &["merge", "p.tr", "dev"]).contains("(:branch-does-not-exist)"));
+    assert!(place.fails(1, &["query", "p.tr", "--branch", "dev", NAMES]).contains("(:db-does-not-exist)"));
+    assert!(place.fails(2, &["branch", "p.tr"]).contains("the name of the branch is missing"));
+    assert_eq!(place.ok(&["branches", "p.tr"]).lines().count(), 2);
+}
+
+#[test]
 fn a_life_of_a_database() {
     let place = Place::new();
     assert_eq!(place.ok(&["create-database", "p.tr"]), "created p.tr\n");

@@ -96,7 +96,11 @@ fn missing(config: &Config, error: treering::Error) -> Failure {
         return error.into();
     }
     let name = config.store_config().path().unwrap_or_else(|| PathBuf::from("it"));
-    let made = format!("create it with: treering create-database {}", shell_word(&name));
+    let branch = config.branch_name();
+    let made = match branch.as_str() {
+        "db" => format!("create it with: treering create-database {}", shell_word(&name)),
+        other => format!("make it with: treering branch {} {}", shell_word(&name), shell_word(Path::new(other))),
+    };
     Failure::Io(format!("{}; {made}\n(:{code})", error.message()))
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use treering::edn::{Form, FormKind, Keyword, pretty, read, read_all};
-use treering::{Connection, Db, EntityRef, Input, QueryOptions, TxReport, Value};
+use treering::{Connection, Db, EntityRef, Input, IntoTxData, QueryOptions, TxData, TxReport, Value};
 
 use crate::failure::Outcome;
 use crate::output::Rows;
@@ -104,10 +104,15 @@ pub fn pull(db: &Db, pattern: &str, entity: EntityRef) -> Outcome<Value> {
 
 /// Makes one transaction of a text: a vector of tx-data, or maps and operations one after another.
 pub fn transact(conn: &Connection, text: &str) -> Outcome<Arc<TxReport>> {
+    Ok(conn.transact(tx_data(text)?)?)
+}
+
+/// The tx-data that a text is.
+pub fn tx_data(text: &str) -> treering::Result<TxData> {
     let forms = read_all(text)?;
     let whole = matches!(forms.as_slice(), [form] if is_tx_data(form));
     // The text itself knows the places of its forms.
-    Ok(if whole { conn.transact(text)? } else { conn.transact(Form::from(forms))? })
+    if whole { text.into_tx_data() } else { Form::from(forms).into_tx_data() }
 }
 
 /// Whether the form is all of a transaction, not one entity or operation of it.

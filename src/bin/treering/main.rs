@@ -42,6 +42,10 @@ enum Command {
     Explain(commands::explain::Args),
     Stats(commands::stats::Args),
     Gc(commands::gc::Args),
+    Branches(commands::branches::Args),
+    Branch(commands::branch::Args),
+    DeleteBranch(commands::branch::DeleteArgs),
+    Merge(commands::merge::Args),
     Tour(commands::tour::Args),
     Shell(shell::Args),
 }
@@ -60,6 +64,10 @@ fn run(command: &Command, out: &mut dyn Write) -> Outcome {
         Command::Explain(args) => commands::explain::run(args, out),
         Command::Stats(args) => commands::stats::run(args, out),
         Command::Gc(args) => commands::gc::run(args, out),
+        Command::Branches(args) => commands::branches::run(args, out),
+        Command::Branch(args) => commands::branch::run(args, out),
+        Command::DeleteBranch(args) => commands::branch::delete(args, out),
+        Command::Merge(args) => commands::merge::run(args, out),
         Command::Tour(args) => commands::tour::run(args, out),
         Command::Shell(args) => shell::run(args, out),
     }

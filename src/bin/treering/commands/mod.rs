@@ -1,5 +1,7 @@
 //! The commands, one file each.
 
+pub mod branch;
+pub mod branches;
 pub mod create;
 pub mod datoms;
 pub mod delete;
@@ -7,6 +9,7 @@ pub mod explain;
 pub mod export;
 pub mod gc;
 pub mod import;
+pub mod merge;
 pub mod migrate;
 pub mod pull;
 pub mod query;
