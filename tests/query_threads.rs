@@ -86,7 +86,7 @@ fn bounds_hold_for_all_threads_together() {
     let enough = 3 * PEOPLE;
     assert_eq!(code(QueryOptions { max_rows: Some(enough), ..on(3) }), format!("{PEOPLE} rows"));
     assert_eq!(code(QueryOptions { max_rows: Some(enough - 1), ..on(3) }), "query/limit");
-    assert_eq!(code(QueryOptions { max_bytes: Some(1 << 20), ..on(3) }), "query/limit");
+    assert_eq!(code(QueryOptions { max_bytes: Some(1 << 18), ..on(3) }), "query/limit");
     let cancel = Arc::new(AtomicBool::new(true));
     assert_eq!(code(QueryOptions { cancel: Some(cancel), ..on(3) }), "query/cancelled");
     assert_eq!(code(QueryOptions { deadline: Some(Instant::now()), ..on(3) }), "query/deadline");

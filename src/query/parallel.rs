@@ -47,7 +47,9 @@ fn machine() -> usize {
 
 /// Cuts a plan into parts, where it can be cut and there is work enough.
 pub(super) fn split<'q>(plan: &'q Plan, cx: &mut Exec<'q>) -> Result<Option<Split<'q>>> {
-    let rows: f64 = plan.steps.iter().map(|step| step.rows).sum();
+    // What is only read costs little: leaves are handed on as they are.
+    let rows =
+        plan.steps.iter().map(|step| step.rows).sum::<f64>() - plan.steps.first().map_or(0.0, |step| step.rows * 0.9);
     if rows < MANY_ROWS || cx.run.depth > 0 || !find::wants_all(cx.run.program) {
         return Ok(None);
     }

@@ -194,7 +194,10 @@ impl Planner<'_> {
         let join = estimate.read * 3.0 + state.rows * 4.0 + if build_left { 0.0 } else { estimate.read * 6.0 };
         let mut best = (Method::Join { build_left }, join);
         let waits = |var: Option<Var>| var.is_some_and(|var| self.waits_for.contains(&var));
-        let mut offer = |order: Order, by: Option<Var>| {
+        // Where more than the key is known, all datoms of the key are looked at.
+        let more = [E, V].iter().filter(|i| bound_at(**i).is_some()).count() > 1;
+        let mut offer = |order: Order, by: Option<Var>, at: usize| {
+            let looks = if more { state.rows * (estimate.read / estimate.distinct[at].max(1.0)) } else { 0.0 };
             let seek = 12.0 + estimate.read.max(2.0).log2();
             let cost = if by.is_some() && by == state.sorted {
                 (state.rows * seek).min(estimate.read + state.rows * 2.0)
@@ -203,20 +206,21 @@ impl Planner<'_> {
                 let batches = (state.rows / BATCH as f64).ceil();
                 (state.rows * (seek + 10.0)).min(batches * estimate.read + state.rows * 12.0)
             };
+            let cost = cost + looks;
             if cost < best.1 || waits(by) {
                 best = (Method::Lookup(order), if waits(by) { 0.0 } else { cost });
             }
         };
         let has_attribute = matches!(shape.parts[A], Part::Const(_));
         if let Some(e) = bound_at(E) {
-            offer(if has_attribute { Order::Aevt } else { Order::Eavt }, Some(e));
+            offer(if has_attribute { Order::Aevt } else { Order::Eavt }, Some(e), E);
         }
         let indexed = shape.attribute.as_ref().is_some_and(|a| a.in_avet());
         if let Some(v) = bound_at(V).filter(|_| indexed) {
-            offer(Order::Avet, Some(v));
+            offer(Order::Avet, Some(v), V);
         }
         if let Some(a) = bound_at(A).filter(|_| bound_at(E).is_none()) {
-            offer(Order::Aevt, Some(a));
+            offer(Order::Aevt, Some(a), A);
         }
         best
     }

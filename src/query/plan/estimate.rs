@@ -135,10 +135,16 @@ pub(super) fn estimate(db: &Db, shape: &Shape, range: &ValueRange, samples: Opti
         }
     };
     let rows = (read * sample.kept()).max(if read > 0.0 { 0.5 } else { 0.0 });
+    // Equal values of what the order goes by first stand together.
+    let clustered = match order {
+        Order::Avet if len == 1 => Some(V),
+        _ if len < 2 => Some(E),
+        _ => None,
+    };
     let mut distinct = [1.0; 5];
     for (i, slot) in distinct.iter_mut().enumerate() {
         if !matches!(shape.parts[i], Part::Const(_)) {
-            *slot = sample.distinct(i, rows);
+            *slot = sample.distinct(i, rows, clustered == Some(i));
         }
     }
     if let Some(attribute) = &shape.attribute {
@@ -184,10 +190,13 @@ impl Sample {
     }
 
     /// How many different values `rows` rows have, going by those in the sample.
-    fn distinct(&self, position: usize, rows: f64) -> f64 {
+    fn distinct(&self, position: usize, rows: f64, clustered: bool) -> f64 {
         let (n, d) = (self.seen as f64, self.distinct[position] as f64);
         if n == 0.0 || rows <= n {
             return d.clamp(1.0, rows.max(1.0));
+        }
+        if clustered {
+            return (d / n * rows).clamp(1.0, rows);
         }
         // Few repeats: the number grows with the rows. Many repeats: the sample has seen most of them.
         let share = d / n;
