@@ -208,7 +208,7 @@ impl Sample {
 /// Where a sample goes on after its first stretch: at entities that part those of an attribute evenly. What stands at the
 /// start of a large range tells little of the rest.
 fn stretches(db: &Db, order: Order, from: Option<&Cut>, to: Option<&Cut>, read: f64) -> Result<Vec<Cut>> {
-    let Some(from) = from.filter(|_| order == Order::Aevt && read > (16 * SAMPLE) as f64) else {
+    let Some(from) = from.filter(|_| order == Order::Aevt && read > (2 * SAMPLE) as f64) else {
         return Ok(Vec::new());
     };
     let end = |direction| -> Result<Option<u64>> {
