@@ -50,7 +50,7 @@ pub mod store;
 mod transact;
 pub mod typed;
 
-pub use config::{Config, StoreConfig};
+pub use config::Config;
 pub use conn::{
     BackgroundGc, BranchHistory, Connection, GcOptions, GcReport, ListenerId, LoggedTransaction, Revision, TxRange,
     branch_as_db, branch_as_db_async, branch_as_db_in, branches, branches_async, branches_in, commit_as_db,
@@ -73,11 +73,12 @@ pub use query::{
     Cursor, Explanation, Input, IntoInputs, IntoQuery, Output, Prepared, Query, QueryOptions, QueryRows, Shape,
     explain, explain_analyze, prepare, prepare_with, q, q_iter, q_with,
 };
-pub use registry::{Access, BackendKind, Registry, key_value};
+pub use registry::{Registry, key_value};
 pub use schema::{
     Attribute, Cardinality, FIRST_USER_ATTRIBUTE, Schema, SchemaFlexibility, TupleShape, Unique, ValueCaps, ValueType,
     builtin,
 };
+pub use store::{Access, BackendKind, Kinds, StoreConfig};
 pub use transact::{
     Callee, EntityMap, Given, IntoTxData, LoadIds, LoadOptions, LoadReport, Op, RawAttribute, RawDatom, Subject,
     TempId, TxData, TxFunction, TxReport, load_onto, with,

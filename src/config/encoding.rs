@@ -1,9 +1,9 @@
 //! `:config` of `:store`: how what is stored is serialized, compressed and encrypted, in konserve's words.
 
-use super::did_you_mean;
 use super::parse::{Entry, Source};
 use crate::edn::{Form, FormKind, Keyword, Span};
 use crate::error::{Error, Result};
+use crate::schema::did_you_mean;
 use crate::store::{Compressor, EncodingConfig, Key, Serializer};
 
 /// Keys of konserve that have one meaning here: which value is the same as leaving the key out, and why others are refused.

@@ -8,15 +8,9 @@ mod encoding;
 mod env;
 mod json;
 mod parse;
-mod store;
 mod stored;
-mod suggest;
 #[cfg(test)]
 mod tests;
-
-pub use store::StoreConfig;
-pub(crate) use store::absolute;
-pub(crate) use suggest::did_you_mean;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -27,6 +21,7 @@ use uuid::Uuid;
 use crate::edn::{self, Form, Keyword};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{SchemaFlexibility, ValueCaps};
+use crate::store::StoreConfig;
 
 /// The config of a database: what was given of it.
 ///

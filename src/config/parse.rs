@@ -7,8 +7,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{SchemaFlexibility, ValueCaps};
 use crate::store::EncodingConfig;
 
-use super::store::is_secret;
-use super::{Config, InitialTx, StoreConfig, did_you_mean};
+use super::{Config, InitialTx, StoreConfig};
+use crate::schema::did_you_mean;
+use crate::store::config::is_secret;
 
 /// Keys that are read.
 const KEYS: [&str; 22] = [

@@ -16,8 +16,8 @@ use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{IndexKind, NodeSource};
 use crate::library::Library;
-use crate::registry::{Access, MemoryDatabase, OpenStore, Registry};
-use crate::store::Store;
+use crate::registry::{MemoryDatabase, OpenStore, Registry};
+use crate::store::{Access, Store};
 use crate::transact::Merge;
 
 /// All branches of one database.

@@ -21,8 +21,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::{NoNodes, NodeSource};
 use crate::log::{LogWriter, Tail, Transaction};
 use crate::query::{Answers, IntoInputs, IntoQuery, Output, q};
-use crate::registry::{Access, Lease, Registry};
-use crate::store::{BoxFuture, Store};
+use crate::registry::{Lease, Registry};
+use crate::store::{Access, BoxFuture, Store};
 use crate::transact::{IntoTxData, transact};
 
 /// Creates a database, and its store where there is none; makes the `:initial-tx`.
@@ -128,7 +128,7 @@ pub fn create_database_in(registry: &Registry, config: &Config) -> Result<()> {
     let (db, initial) = initial_db(registry, config)?;
     let store = registry.create_store(config)?;
     create_in(registry, config, &store, db, initial).map_err(|error| located(config, error))?;
-    registry.release_store(config, store)
+    store.close()
 }
 
 /// The database as it begins, in memory, and what the log has to say of it.
@@ -335,7 +335,7 @@ pub fn database_exists_in(registry: &Registry, config: &Config) -> Result<bool> 
     } else {
         commit::branches::heads(&store)?.iter().any(|(name, _)| *name == config.branch_name())
     };
-    registry.release_store(&config, store)?;
+    store.close()?;
     Ok(exists)
 }
 

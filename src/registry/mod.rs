@@ -3,7 +3,6 @@
 //! [`Registry::standard`] is the one default of the process; tests and embedders that want their own make one with
 //! [`Registry::new`].
 
-mod backends;
 mod functions;
 pub mod key_value;
 mod memory;
@@ -19,84 +18,20 @@ pub(crate) use pool::Pool;
 pub(crate) use stores::{Lease, OpenStore};
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::sync::{Arc, LazyLock, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
 use crate::commit::NodeCache;
-use crate::config::{Config, StoreConfig, did_you_mean};
+use crate::config::Config;
 use crate::edn::Keyword;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::index::{HitchhikerTree, IndexKind, PersistentSet};
 use crate::library::Library;
-use crate::store::{Backend, BoxFuture, Bridge, Store, wait};
+use crate::store::backends::{FileKind, MemoryKind};
+use crate::store::kind::{KindTable, unknown};
+use crate::store::{Access, Backend, BackendKind, BoxFuture, Bridge, Kinds, Store, StoreConfig, wait};
 use stores::OpenStores;
-
-/// What a connection wants of a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// To read, beside a writer or without one.
-    ReadOnly,
-    /// To be its writer.
-    Writer,
-}
-
-/// A kind of storage backend: what an author registers under a keyword so that `:store {:backend …}` can name it.
-///
-/// The futures are polled inside a tokio runtime where [`needs_tokio`](Self::needs_tokio) says so. `docs/backends.md`
-/// is a template.
-pub trait BackendKind: Send + Sync + Debug {
-    /// The keyword, such as `:file`.
-    fn keyword(&self) -> Keyword;
-
-    /// Options to lay beneath those that a config gives; `environment` answers with the text of a variable.
-    fn default_config(&self, environment: &dyn Fn(&str) -> Option<String>) -> StoreConfig {
-        let _ = environment;
-        StoreConfig::new(self.keyword().as_str())
-    }
-
-    /// Whether the options can name a store.
-    ///
-    /// # Errors
-    /// `Config`, naming the option.
-    fn validate(&self, store: &StoreConfig) -> Result<()>;
-
-    /// What tells this store from every other that this process may have open: equal texts mean the same store.
-    ///
-    /// # Errors
-    /// As [`validate`](Self::validate).
-    fn identity(&self, store: &StoreConfig) -> Result<String>;
-
-    /// Makes an empty store, or opens the one that is there, and becomes its writer.
-    fn create<'a>(&'a self, store: &'a StoreConfig) -> BoxFuture<'a, Result<Arc<dyn Backend>>>;
-
-    /// Whether there is a store. It may hold no database yet.
-    fn exists<'a>(&'a self, store: &'a StoreConfig) -> BoxFuture<'a, Result<bool>>;
-
-    /// Opens a store that exists.
-    fn connect<'a>(&'a self, store: &'a StoreConfig, access: Access) -> BoxFuture<'a, Result<Arc<dyn Backend>>>;
-
-    /// Gives back what [`create`](Self::create) or [`connect`](Self::connect) opened. Dropping it is enough by default.
-    fn release<'a>(&'a self, store: &'a StoreConfig, backend: Arc<dyn Backend>) -> BoxFuture<'a, Result<()>> {
-        let _ = store;
-        drop(backend);
-        Box::pin(async { Ok(()) })
-    }
-
-    /// Removes the store with all that it holds; no error if there is none.
-    fn delete<'a>(&'a self, store: &'a StoreConfig) -> BoxFuture<'a, Result<()>>;
-
-    /// The index kind of databases whose config names none.
-    fn default_index(&self) -> Keyword {
-        Keyword::new("datahike.index/persistent-set")
-    }
-
-    /// Whether the futures of this trait need a tokio runtime around them.
-    fn needs_tokio(&self) -> bool {
-        false
-    }
-}
 
 /// The backends and index kinds that configs can name, the functions that transactions and queries can call, and what is
 /// open.
@@ -113,7 +48,7 @@ pub trait BackendKind: Send + Sync + Debug {
 /// ```
 #[derive(Debug, Default)]
 pub struct Registry {
-    backends: RwLock<BTreeMap<Keyword, Arc<dyn BackendKind>>>,
+    backends: Arc<KindTable>,
     indexes: RwLock<BTreeMap<Keyword, Arc<dyn IndexKind>>>,
     open: Arc<OpenTable>,
     stores: Arc<OpenStores>,
@@ -135,8 +70,8 @@ impl Registry {
     /// A registry of its own with the backends and index kinds of this crate.
     pub fn with_builtins() -> Registry {
         let registry = Registry::new()
-            .with_backend(backends::MemoryKind::default())
-            .with_backend(backends::FileKind)
+            .with_backend(MemoryKind::default())
+            .with_backend(FileKind)
             .with_index(PersistentSet)
             .with_index(HitchhikerTree);
         for kind in ["persistent-set", "hitchhiker-tree"] {
@@ -199,10 +134,13 @@ impl Registry {
     /// # Errors
     /// `Config`, `backend-does-not-exist`, with the keywords that are known.
     pub fn backend(&self, keyword: Keyword) -> Result<Arc<dyn BackendKind>> {
-        let found = self.backends.read().get(&keyword).cloned();
-        found.ok_or_else(|| {
-            unknown("backend-does-not-exist", ":store :backend", "backend", keyword, &self.backend_keywords())
-        })
+        self.kinds().get(keyword)
+    }
+
+    /// The backends as a kind sees them that stands on others, such as one that caches: [`BackendKind`]s are made before
+    /// they are registered, and find those that they stand on when they are asked for a store.
+    pub fn kinds(&self) -> Kinds {
+        Kinds::of(&self.backends)
     }
 
     /// The index kind of that keyword.
@@ -256,7 +194,8 @@ impl Registry {
     /// `Config`, and those of the backend.
     pub fn create_store(&self, config: &Config) -> Result<Store> {
         let (kind, store) = self.kind_of(config)?;
-        open(&*kind, kind.create(&store), &store, Access::Writer)
+        let opened = open(&*kind, kind.create(&store))?;
+        Ok(opened.released_by(kind, store))
     }
 
     /// Opens the store of `config`, which must exist.
@@ -265,7 +204,8 @@ impl Registry {
     /// `Config`, and those of the backend.
     pub fn connect_store(&self, config: &Config, access: Access) -> Result<Store> {
         let (kind, store) = self.kind_of(config)?;
-        open(&*kind, kind.connect(&store, access), &store, access)
+        let opened = open(&*kind, kind.connect(&store, access))?;
+        Ok(opened.released_by(kind, store))
     }
 
     /// Whether there is a store; it may hold no database.
@@ -284,17 +224,6 @@ impl Registry {
     pub fn delete_store(&self, config: &Config) -> Result<()> {
         let (kind, store) = self.kind_of(config)?;
         run(&*kind, kind.delete(&store))
-    }
-
-    /// Gives a store back to its backend.
-    ///
-    /// # Errors
-    /// Those of the backend.
-    pub fn release_store(&self, config: &Config, opened: Store) -> Result<()> {
-        let (kind, store) = self.kind_of(config)?;
-        let backend = Arc::clone(opened.backend());
-        drop(opened);
-        run(&*kind, kind.release(&store, backend))
     }
 
     /// Opens the store of `config`, which must exist, for writing, or shares it with those of this process who write to it
@@ -365,11 +294,4 @@ fn open(
 fn run<T>(kind: &dyn BackendKind, call: BoxFuture<'_, Result<T>>) -> Result<T> {
     let bridge = Bridge::default();
     wait(bridge.within(kind.needs_tokio(), call)?)
-}
-
-fn unknown(code: &'static str, key: &str, noun: &str, keyword: Keyword, known: &[Keyword]) -> Error {
-    let hint = did_you_mean(keyword.as_str(), known.iter().map(|k| k.as_str()));
-    let list: Vec<String> = known.iter().map(Keyword::to_string).collect();
-    let message = format!("{key} names no {noun} that is known: {keyword}{hint} (known: {})", list.join(" "));
-    Error::new(ErrorKind::Config, code, message)
 }

@@ -54,7 +54,7 @@ fn stores_in_memory_live_until_they_are_deleted() {
     assert_eq!(code(registry.connect_store(&config, Access::Writer)), "db-does-not-exist");
     let store = registry.create_store(&config).unwrap();
     store.put("k", vec![1]).unwrap();
-    registry.release_store(&config, store).unwrap();
+    store.close().unwrap();
     let again = registry.connect_store(&Config::memory("one"), Access::ReadOnly).unwrap();
     assert_eq!(again.get("k", None).unwrap(), Some(vec![1]));
     assert!(!registry.store_exists(&Config::memory("two")).unwrap());
@@ -81,7 +81,7 @@ fn stores_in_files_are_found_by_their_path() {
     let reader = registry.connect_store(&config, Access::ReadOnly).unwrap();
     assert_eq!(reader.get("k", None).unwrap(), Some(vec![1]));
     assert_eq!(code(registry.delete_store(&config)), "store/locked");
-    registry.release_store(&config, store).unwrap();
+    store.close().unwrap();
     registry.delete_store(&config).unwrap();
     assert!(!registry.store_exists(&config).unwrap());
     registry.delete_store(&config).unwrap();

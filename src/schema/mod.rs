@@ -6,12 +6,14 @@ mod caps;
 pub(crate) mod change;
 mod coerce;
 mod describe;
+mod suggest;
 pub(crate) mod system;
 
 pub use attribute::{Attribute, Cardinality, TupleShape, Unique, ValueType};
 pub use bootstrap::{FIRST_USER_ATTRIBUTE, builtin};
 pub use caps::ValueCaps;
 pub(crate) use coerce::coerce;
+pub(crate) use suggest::did_you_mean;
 
 use std::sync::Arc;
 

@@ -6,9 +6,11 @@ pub mod backend;
 pub mod backends;
 mod bridge;
 mod cache;
+pub(crate) mod config;
 mod encoding;
 pub mod frame;
 pub mod fs;
+pub(crate) mod kind;
 mod konserve;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -21,7 +23,9 @@ use std::sync::Arc;
 pub use backend::{Backend, BoxFuture, Capabilities};
 pub use backends::{FileBackend, MemoryBackend};
 pub use cache::{Cache, CacheStats};
+pub use config::StoreConfig;
 pub use encoding::{Compressor, Encoding, EncodingConfig, Key};
+pub use kind::{Access, BackendKind, Kinds};
 pub use konserve::{BinaryReader, Handlers, KeyValue, Metadata, Serializer, Stored, WithMeta, WriteEvent, WriteOp};
 
 use crate::error::Result;
@@ -52,12 +56,28 @@ struct Shared {
     backend: Arc<dyn Backend>,
     capabilities: Capabilities,
     bridge: Bridge,
+    /// The kind that opened the backend, and the config by which it did.
+    opened_by: Option<(Arc<dyn BackendKind>, StoreConfig)>,
 }
 
 impl Shared {
     fn new(backend: Arc<dyn Backend>, bridge: Bridge) -> Self {
         let capabilities = backend.capabilities();
-        Shared { backend, capabilities, bridge }
+        Shared { backend, capabilities, bridge, opened_by: None }
+    }
+
+    /// Gives the backend back to its kind, once.
+    fn release(&mut self) -> Result<()> {
+        let Some((kind, config)) = self.opened_by.take() else { return Ok(()) };
+        wait(self.bridge.within(kind.needs_tokio(), kind.release(&config, Arc::clone(&self.backend)))?)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Err(error) = self.release() {
+            tracing::warn!(%error, "a store could not be released");
+        }
     }
 }
 
@@ -133,6 +153,28 @@ impl Store {
     /// How frames are compressed and encrypted.
     pub fn encoding(&self) -> &Encoding {
         &self.encoding
+    }
+
+    /// The same store, which goes back to `kind` when nobody holds it any more.
+    pub(crate) fn released_by(self, kind: Arc<dyn BackendKind>, config: StoreConfig) -> Store {
+        let Store { shared, encoding } = self;
+        let shared = match Arc::try_unwrap(shared) {
+            Ok(mut shared) => {
+                shared.opened_by = Some((kind, config));
+                Arc::new(shared)
+            }
+            Err(shared) => shared,
+        };
+        Store { shared, encoding }
+    }
+
+    /// Lets go of the store. Who is the last to hold it gives it back to its backend, and hears of what goes wrong; to
+    /// drop it does the same and tells nobody.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub fn close(self) -> Result<()> {
+        Arc::into_inner(self.shared).map_or(Ok(()), |mut shared| shared.release())
     }
 
     /// What the backend promises.

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock};
+use uuid::Uuid;
 
+use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::backend::{Backend, BoxFuture, Capabilities, check_key, cut};
+use crate::store::{Access, BackendKind, StoreConfig};
 
 /// Blobs in the memory of this process; clones share them, and they go when the last clone goes.
 ///
@@ -109,6 +113,70 @@ impl Backend for MemoryBackend {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities { write_at: true, durable: false, volatile: true, ..Capabilities::default() }
+    }
+}
+
+/// `:memory`: stores by their id, kept until they are deleted.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryKind {
+    stores: Mutex<HashMap<Uuid, MemoryBackend>>,
+}
+
+impl MemoryKind {
+    fn id(store: &StoreConfig) -> Result<Uuid> {
+        store.id().ok_or_else(|| {
+            let message = format!(
+                "a :memory store is found by its :id, and the config gives none: \
+                 add :id #uuid \"{}\" (or another UUID) to :store, or a :name",
+                Uuid::new_v4()
+            );
+            Error::new(ErrorKind::Config, "config/missing", message)
+        })
+    }
+}
+
+impl BackendKind for MemoryKind {
+    fn keyword(&self) -> Keyword {
+        Keyword::new("memory")
+    }
+
+    fn validate(&self, store: &StoreConfig) -> Result<()> {
+        store.check_keys(&["name", "scope"])?;
+        MemoryKind::id(store).map(|_| ())
+    }
+
+    fn identity(&self, store: &StoreConfig) -> Result<String> {
+        Ok(MemoryKind::id(store)?.to_string())
+    }
+
+    fn create<'a>(&'a self, store: &'a StoreConfig) -> BoxFuture<'a, Result<Arc<dyn Backend>>> {
+        Box::pin(async move {
+            let backend = self.stores.lock().entry(MemoryKind::id(store)?).or_default().clone();
+            Ok(Arc::new(backend) as Arc<dyn Backend>)
+        })
+    }
+
+    fn exists<'a>(&'a self, store: &'a StoreConfig) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move { Ok(self.stores.lock().contains_key(&MemoryKind::id(store)?)) })
+    }
+
+    fn connect<'a>(&'a self, store: &'a StoreConfig, _access: Access) -> BoxFuture<'a, Result<Arc<dyn Backend>>> {
+        Box::pin(async move {
+            let id = MemoryKind::id(store)?;
+            let backend = self.stores.lock().get(&id).cloned();
+            let backend = backend.ok_or_else(|| {
+                let message = format!("there is no database {id} in the memory of this process: create it first");
+                Error::new(ErrorKind::Existence, "db-does-not-exist", message)
+            })?;
+            Ok(Arc::new(backend) as Arc<dyn Backend>)
+        })
+    }
+
+    fn delete<'a>(&'a self, store: &'a StoreConfig) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.stores.lock().remove(&MemoryKind::id(store)?);
+            Ok(())
+        })
     }
 }
 

@@ -4,4 +4,6 @@ mod file;
 mod memory;
 
 pub use file::FileBackend;
+pub(crate) use file::FileKind;
 pub use memory::MemoryBackend;
+pub(crate) use memory::MemoryKind;

@@ -5,6 +5,7 @@
 //! writer for its life, `~tmp` holds what is being written, `~hints` notes that are good until the machine stops. All work
 //! is done in the future's first poll.
 
+mod kind;
 mod writer;
 
 use std::io;
@@ -18,6 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::store::Encoding;
 use crate::store::backend::{Backend, BoxFuture, Capabilities, check_key, cut};
 use crate::store::fs::{Fs, FsFile, RealFs};
+pub(crate) use kind::FileKind;
 use writer::Writer;
 
 /// The mark of names that are not keys.

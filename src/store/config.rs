@@ -1,12 +1,14 @@
 //! The `:store` map.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
 use crate::edn::{Form, FormKind, Keyword};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::did_you_mean;
 use crate::store::{EncodingConfig, Key};
 
 /// The `:store` map of a config: the keyword of a backend, the id of the database, and what else the backend wants.
@@ -33,15 +35,15 @@ impl StoreConfig {
         StoreConfig { backend: Some(Keyword::new(backend)), ..StoreConfig::default() }
     }
 
-    pub(super) fn memory(name: &str) -> StoreConfig {
+    pub(crate) fn memory(name: &str) -> StoreConfig {
         StoreConfig::new("memory").with_id(id_of_name("memory", name))
     }
 
-    pub(super) fn file(path: &Path) -> StoreConfig {
+    pub(crate) fn file(path: &Path) -> StoreConfig {
         StoreConfig::new("file").with_option("path", path.to_string_lossy().as_ref())
     }
 
-    pub(super) fn from_parts(backend: Option<Keyword>, id: Option<Uuid>, options: Vec<(Keyword, Form)>) -> StoreConfig {
+    pub(crate) fn from_parts(backend: Option<Keyword>, id: Option<Uuid>, options: Vec<(Keyword, Form)>) -> StoreConfig {
         StoreConfig { backend, id, options, encoding: EncodingConfig::new() }
     }
 
@@ -123,6 +125,35 @@ impl StoreConfig {
         self.text("path").map(PathBuf::from)
     }
 
+    /// The store that a map names, as it stands inside the options of another: `:frontend-config {:backend :file …}`.
+    ///
+    /// # Errors
+    /// `Config`, code `config/type`, for what is no map of keywords, a `:backend` that is no keyword, an `:id` that is no
+    /// UUID.
+    pub fn from_form(form: &Form) -> Result<StoreConfig> {
+        let wrong = |what: &str, wanted: &str, got: &Form| {
+            let message = format!("{what} wants {wanted}, got {}", got.kind_name());
+            Error::new(ErrorKind::Config, "config/type", message)
+        };
+        let mut store = StoreConfig::default();
+        for (key, value) in form.pairs().ok_or_else(|| wrong("a store", "a map", form))? {
+            let key = key.as_keyword().ok_or_else(|| wrong("a key of a store", "a keyword", key))?;
+            match (key.as_str(), &value.kind) {
+                (_, FormKind::Nil) => {}
+                ("backend", FormKind::Keyword(backend)) => store.backend = Some(*backend),
+                ("backend", FormKind::Str(name)) => store.backend = Some(Keyword::new(name.trim_start_matches(':'))),
+                ("id", FormKind::Uuid(id)) => store.id = Some(*id),
+                ("id", FormKind::Str(text)) => {
+                    store.id = Some(Uuid::parse_str(text).map_err(|_| wrong(":id", "a UUID", value))?);
+                }
+                ("backend", _) => return Err(wrong(":backend", "a keyword", value)),
+                ("id", _) => return Err(wrong(":id", "a UUID", value)),
+                _ => store.options.push((key, value.clone())),
+            }
+        }
+        Ok(store)
+    }
+
     /// This store, and from `other` what it does not give, unless `other` is of another backend.
     pub(crate) fn or(mut self, other: StoreConfig) -> StoreConfig {
         if let (Some(mine), Some(theirs)) = (self.backend, other.backend)
@@ -160,7 +191,7 @@ impl StoreConfig {
     }
 
     /// The map, without secrets.
-    pub(super) fn describe(&self) -> Form {
+    pub(crate) fn describe(&self) -> Form {
         let id = self.id.map(|id| (Keyword::new("id"), Form::from(id)));
         let given = self.backend.map(|backend| (Keyword::new("backend"), Form::from(backend)));
         let shown = self.options.iter().map(|(key, value)| (*key, hide(*key, value)));
@@ -171,6 +202,87 @@ impl StoreConfig {
         Form::map(
             given.into_iter().chain(id).chain(shown).chain(encoding).map(|(key, value)| (key.into(), value)).collect(),
         )
+    }
+}
+
+/// What a backend asks of its options.
+///
+/// ```
+/// use treering::StoreConfig;
+/// let store = StoreConfig::new("table").with_option("host", "db").with_option("port", 70_000);
+/// store.check_keys(&["host", "port"])?;
+/// assert_eq!(store.string("host")?, Some("db"));
+/// assert_eq!(store.number("port", 1..=65_535).unwrap_err().code(), "config/type");
+/// assert_eq!(store.check_keys(&["host"]).unwrap_err().code(), "config/unknown-key");
+/// # Ok::<(), treering::Error>(())
+/// ```
+impl StoreConfig {
+    /// Refuses options that the backend does not know.
+    ///
+    /// # Errors
+    /// `Config`, code `config/unknown-key`, with the keys that are `known` and the nearest of them.
+    pub fn check_keys(&self, known: &[&str]) -> Result<()> {
+        let Some(unknown) = self.keys().find(|key| !known.contains(&key.as_str())) else { return Ok(()) };
+        let all = ["backend", "id"].into_iter().chain(known.iter().copied());
+        let hint = did_you_mean(unknown.as_str(), all.clone());
+        let list: Vec<String> = all.map(|key| format!(":{key}")).collect();
+        let message = format!(
+            ":store of the backend {} has no key {unknown}{hint} (its keys are {})",
+            self.backend(),
+            list.join(" ")
+        );
+        Err(Error::new(ErrorKind::Config, "config/unknown-key", message))
+    }
+
+    /// An option that is a string where it is given; an empty one is as good as none.
+    ///
+    /// # Errors
+    /// `Config`, code `config/type`.
+    pub fn string(&self, key: &str) -> Result<Option<&str>> {
+        let Some(form) = self.option(key) else { return Ok(None) };
+        let text = form.as_str().ok_or_else(|| self.wrong(key, "a string"))?;
+        Ok(Some(text).filter(|text| !text.is_empty()))
+    }
+
+    /// An option that is a number in `range` where it is given.
+    ///
+    /// # Errors
+    /// `Config`, code `config/type`.
+    pub fn number(&self, key: &str, range: RangeInclusive<u64>) -> Result<Option<u64>> {
+        let Some(form) = self.option(key) else { return Ok(None) };
+        let number = form.as_int().and_then(|n| u64::try_from(n).ok()).filter(|n| range.contains(n));
+        let wanted = || format!("a number from {} to {}", range.start(), range.end());
+        number.map(Some).ok_or_else(|| self.wrong(key, &wanted()))
+    }
+
+    /// An option that is one of some keywords, written without their colons, where it is given. A string will do, for
+    /// JSON.
+    ///
+    /// # Errors
+    /// `Config`, code `config/type`.
+    pub fn one_of(&self, key: &str, names: &[&'static str]) -> Result<Option<&'static str>> {
+        let Some(form) = self.option(key) else { return Ok(None) };
+        let given = form.as_keyword().map(|keyword| keyword.as_str()).or_else(|| form.as_str());
+        let given = given.map(|given| given.trim_start_matches(':'));
+        let found = names.iter().find(|name| Some(**name) == given);
+        let wanted = || names.iter().map(|name| format!(":{name}")).collect::<Vec<_>>().join(" or ");
+        found.copied().map(Some).ok_or_else(|| self.wrong(key, &wanted()))
+    }
+
+    /// The error that an option has another type; the value is shown unless it may be a secret.
+    fn wrong(&self, key: &str, wanted: &str) -> Error {
+        let keyword = Keyword::new(key);
+        let got = self.option(key).map_or_else(String::new, |value| match &value.kind {
+            FormKind::Int(_) | FormKind::Keyword(_) if !is_secret(keyword) => value.to_string(),
+            _ => value.kind_name().to_owned(),
+        });
+        Error::new(ErrorKind::Config, "config/type", format!(":store :{key} wants {wanted}, got {got}"))
+    }
+
+    /// The error that an option is missing without which there is no store.
+    pub fn missing(&self, key: &str) -> Error {
+        let message = format!("a {} store wants :{key}, and the config gives none: add it to :store", self.backend());
+        Error::new(ErrorKind::Config, "config/missing", message)
     }
 }
 
@@ -192,7 +304,7 @@ fn id_of_name(backend: &str, name: &str) -> Uuid {
 }
 
 /// Whether what stands under the key must not be shown.
-pub(super) fn is_secret(key: Keyword) -> bool {
+pub(crate) fn is_secret(key: Keyword) -> bool {
     const PARTS: [&str; 8] =
         ["password", "passwd", "passphrase", "secret", "token", "credential", "access-key", "encryption"];
     let name = key.as_str().to_ascii_lowercase().replace('_', "-");

@@ -1,6 +1,6 @@
 //! "Did you mean".
 
-use crate::schema::distance;
+use super::distance;
 
 /// `; did you mean X?` for the candidate nearest to `word`, or nothing where none is near.
 pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {

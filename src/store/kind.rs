@@ -1,0 +1,119 @@
+//! What a config can name as a store: kinds of backends.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Debug};
+use std::sync::{Arc, Weak};
+
+use parking_lot::RwLock;
+
+use super::{Backend, BoxFuture, StoreConfig};
+use crate::edn::Keyword;
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::did_you_mean;
+
+/// What a connection wants of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To read, beside a writer or without one.
+    ReadOnly,
+    /// To be its writer.
+    Writer,
+}
+
+/// A kind of storage backend: what an author registers under a keyword so that `:store {:backend …}` can name it.
+///
+/// The futures are polled inside a tokio runtime where [`needs_tokio`](Self::needs_tokio) says so. `docs/backends.md`
+/// is a template.
+pub trait BackendKind: Send + Sync + Debug {
+    /// The keyword, such as `:file`.
+    fn keyword(&self) -> Keyword;
+
+    /// Options to lay beneath those that a config gives; `environment` answers with the text of a variable.
+    fn default_config(&self, environment: &dyn Fn(&str) -> Option<String>) -> StoreConfig {
+        let _ = environment;
+        StoreConfig::new(self.keyword().as_str())
+    }
+
+    /// Whether the options can name a store.
+    ///
+    /// # Errors
+    /// `Config`, naming the option.
+    fn validate(&self, store: &StoreConfig) -> Result<()>;
+
+    /// What tells this store from every other that this process may have open: equal texts mean the same store.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    fn identity(&self, store: &StoreConfig) -> Result<String>;
+
+    /// Makes an empty store, or opens the one that is there, and becomes its writer.
+    fn create<'a>(&'a self, store: &'a StoreConfig) -> BoxFuture<'a, Result<Arc<dyn Backend>>>;
+
+    /// Whether there is a store. It may hold no database yet.
+    fn exists<'a>(&'a self, store: &'a StoreConfig) -> BoxFuture<'a, Result<bool>>;
+
+    /// Opens a store that exists.
+    fn connect<'a>(&'a self, store: &'a StoreConfig, access: Access) -> BoxFuture<'a, Result<Arc<dyn Backend>>>;
+
+    /// Gives back what [`create`](Self::create) or [`connect`](Self::connect) opened, when nobody holds the store any
+    /// more: neither a connection nor a database that was taken from one. Dropping it is enough by default.
+    fn release<'a>(&'a self, store: &'a StoreConfig, backend: Arc<dyn Backend>) -> BoxFuture<'a, Result<()>> {
+        let _ = store;
+        drop(backend);
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Removes the store with all that it holds; no error if there is none.
+    fn delete<'a>(&'a self, store: &'a StoreConfig) -> BoxFuture<'a, Result<()>>;
+
+    /// The index kind of databases whose config names none.
+    fn default_index(&self) -> Keyword {
+        Keyword::new("datahike.index/persistent-set")
+    }
+
+    /// Whether the futures of this trait need a tokio runtime around them.
+    fn needs_tokio(&self) -> bool {
+        false
+    }
+}
+
+/// The kinds of backend by their keywords.
+pub(crate) type KindTable = RwLock<BTreeMap<Keyword, Arc<dyn BackendKind>>>;
+
+/// The kinds of backend that a registry knows, as a kind sees them that stands on others: see `Registry::kinds`. It does
+/// not keep the registry.
+#[derive(Clone)]
+pub struct Kinds(Weak<KindTable>);
+
+impl Kinds {
+    pub(crate) fn of(table: &Arc<KindTable>) -> Kinds {
+        Kinds(Arc::downgrade(table))
+    }
+
+    /// The kind of that keyword.
+    ///
+    /// # Errors
+    /// `Config`, `backend-does-not-exist`, with the keywords that are known.
+    pub fn get(&self, keyword: Keyword) -> Result<Arc<dyn BackendKind>> {
+        let table = self.0.upgrade().unwrap_or_default();
+        let table = table.read();
+        table.get(&keyword).cloned().ok_or_else(|| {
+            let known: Vec<Keyword> = table.keys().copied().collect();
+            unknown("backend-does-not-exist", ":store :backend", "backend", keyword, &known)
+        })
+    }
+}
+
+impl fmt::Debug for Kinds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kinds")
+    }
+}
+
+/// The error that a keyword of a config names nothing.
+pub(crate) fn unknown(code: &'static str, key: &str, noun: &str, keyword: Keyword, known: &[Keyword]) -> Error {
+    let hint = did_you_mean(keyword.as_str(), known.iter().map(|k| k.as_str()));
+    let list: Vec<String> = known.iter().map(Keyword::to_string).collect();
+    let message = format!("{key} names no {noun} that is known: {keyword}{hint} (known: {})", list.join(" "));
+    Error::new(ErrorKind::Config, code, message)
+}
