@@ -149,6 +149,7 @@ impl Registry {
     pub fn release_key_value(&self, config: &StoreConfig, kv: KeyValue) -> Result<()> {
         let store = kv.store().clone();
         drop(kv);
-        self.release_store(&of(config), store)
+        let _ = config;
+        store.close()
     }
 }

@@ -28,9 +28,9 @@ use crate::edn::Keyword;
 use crate::error::Result;
 use crate::index::{HitchhikerTree, IndexKind, PersistentSet};
 use crate::library::Library;
-use crate::store::backends::{FileKind, MemoryKind};
+use crate::store::backends::{FileKind, MemoryKind, TieredKind};
 use crate::store::kind::{KindTable, unknown};
-use crate::store::{Access, Backend, BackendKind, BoxFuture, Bridge, Kinds, Store, StoreConfig, wait};
+use crate::store::{Access, BackendKind, Kinds, Store, StoreConfig, wait};
 use stores::OpenStores;
 
 /// The backends and index kinds that configs can name, the functions that transactions and queries can call, and what is
@@ -74,6 +74,15 @@ impl Registry {
             .with_backend(FileKind)
             .with_index(PersistentSet)
             .with_index(HitchhikerTree);
+        registry.register_backend(TieredKind::new(registry.kinds()));
+        #[cfg(feature = "lmdb")]
+        registry.register_backend(crate::store::backends::LmdbKind);
+        #[cfg(feature = "postgres")]
+        registry.register_backend(crate::store::backends::PostgresKind);
+        #[cfg(feature = "redis")]
+        registry.register_backend(crate::store::backends::RedisKind);
+        #[cfg(feature = "s3")]
+        registry.register_backend(crate::store::backends::ObjectKind);
         for kind in ["persistent-set", "hitchhiker-tree"] {
             registry.alias_index(&format!("treering.index/{kind}"), &format!("datahike.index/{kind}"));
         }
@@ -157,9 +166,8 @@ impl Registry {
     /// # Errors
     /// As [`backend`](Self::backend).
     pub fn complete(&self, config: &Config) -> Result<Config> {
-        let kind = self.backend(config.store_config().backend())?;
-        let environment = |name: &str| std::env::var(name).ok();
-        let store = config.store_config().clone().or(kind.default_config(&environment)).with_key_of(&environment)?;
+        let (kind, store) = self.kinds().complete(config.store_config())?;
+        let store = store.with_key_of(&|name| std::env::var(name).ok())?;
         let index = config.index_kind().unwrap_or_else(|| kind.default_index());
         Ok(config.clone().store(store).index(index.as_str()))
     }
@@ -171,7 +179,7 @@ impl Registry {
     pub fn check(&self, config: &Config) -> Result<()> {
         let config = self.complete(config)?;
         config.check()?;
-        self.backend(config.store_config().backend())?.validate(config.store_config())?;
+        self.kinds().check(config.store_config())?;
         if let Some(keyword) = config.index_kind() {
             self.index(keyword)?.check_settings(&config.index_settings())?;
         }
@@ -183,9 +191,7 @@ impl Registry {
     /// # Errors
     /// Those of the backend's [`identity`](BackendKind::identity).
     pub fn identity(&self, config: &Config) -> Result<String> {
-        let (kind, store) = self.kind_of(config)?;
-        let identity = kind.identity(&store)?;
-        Ok(format!("{} {identity}", kind.keyword()))
+        self.kinds().identity(config.store_config())
     }
 
     /// Makes the store of `config`, or opens the one that is there, as its writer.
@@ -193,9 +199,9 @@ impl Registry {
     /// # Errors
     /// `Config`, and those of the backend.
     pub fn create_store(&self, config: &Config) -> Result<Store> {
-        let (kind, store) = self.kind_of(config)?;
-        let opened = open(&*kind, kind.create(&store))?;
-        Ok(opened.released_by(kind, store))
+        let config = self.complete(config)?;
+        let config = config.store_config();
+        encoded(self.kinds().create(config)?, config, Access::Writer)
     }
 
     /// Opens the store of `config`, which must exist.
@@ -203,9 +209,9 @@ impl Registry {
     /// # Errors
     /// `Config`, and those of the backend.
     pub fn connect_store(&self, config: &Config, access: Access) -> Result<Store> {
-        let (kind, store) = self.kind_of(config)?;
-        let opened = open(&*kind, kind.connect(&store, access))?;
-        Ok(opened.released_by(kind, store))
+        let config = self.complete(config)?;
+        let config = config.store_config();
+        encoded(self.kinds().connect(config, access)?, config, access)
     }
 
     /// Whether there is a store; it may hold no database.
@@ -213,8 +219,7 @@ impl Registry {
     /// # Errors
     /// `Config`, and those of the backend.
     pub fn store_exists(&self, config: &Config) -> Result<bool> {
-        let (kind, store) = self.kind_of(config)?;
-        run(&*kind, kind.exists(&store))
+        self.kinds().exists(config.store_config())
     }
 
     /// Removes the store with all that it holds.
@@ -222,8 +227,7 @@ impl Registry {
     /// # Errors
     /// `Config`, and those of the backend.
     pub fn delete_store(&self, config: &Config) -> Result<()> {
-        let (kind, store) = self.kind_of(config)?;
-        run(&*kind, kind.delete(&store))
+        self.kinds().delete(config.store_config())
     }
 
     /// Opens the store of `config`, which must exist, for writing, or shares it with those of this process who write to it
@@ -269,29 +273,12 @@ impl Registry {
     pub(crate) fn library(&self, config: &Config) -> Result<Arc<Library>> {
         Ok(Arc::new(self.library.of_store(&self.identity(config)?)))
     }
-
-    fn kind_of(&self, config: &Config) -> Result<(Arc<dyn BackendKind>, StoreConfig)> {
-        let config = self.complete(config)?;
-        let kind = self.backend(config.store_config().backend())?;
-        kind.validate(config.store_config())?;
-        Ok((kind, config.store_config().clone()))
-    }
 }
 
-fn open(
-    kind: &dyn BackendKind,
-    connect: BoxFuture<'_, Result<Arc<dyn Backend>>>,
-    config: &StoreConfig,
-    access: Access,
-) -> Result<Store> {
-    let store = if kind.needs_tokio() { Store::connect(connect)? } else { Store::on(wait(connect)?) };
+/// The store with the encoding of its config. Where a store stands on others, it alone has one.
+fn encoded(store: Store, config: &StoreConfig, access: Access) -> Result<Store> {
     wait(store.encode(config.encoding(), access == Access::Writer)).map_err(|error| match config.path() {
         Some(path) => error.context(path.display()),
         None => error,
     })
-}
-
-fn run<T>(kind: &dyn BackendKind, call: BoxFuture<'_, Result<T>>) -> Result<T> {
-    let bridge = Bridge::default();
-    wait(bridge.within(kind.needs_tokio(), call)?)
 }

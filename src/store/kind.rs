@@ -6,7 +6,8 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
 
-use super::{Backend, BoxFuture, StoreConfig};
+use super::bridge::{Bridge, wait};
+use super::{Backend, BoxFuture, Store, StoreConfig};
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::did_you_mean;
@@ -102,6 +103,85 @@ impl Kinds {
             unknown("backend-does-not-exist", ":store :backend", "backend", keyword, &known)
         })
     }
+}
+
+/// The lives of stores. Options that a config does not give come from the defaults of its kind.
+impl Kinds {
+    /// The kind of a config, and the config with the defaults of the kind beneath it.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn complete(&self, config: &StoreConfig) -> Result<(Arc<dyn BackendKind>, StoreConfig)> {
+        let kind = self.get(config.backend())?;
+        let config = config.clone().or(kind.default_config(&|name| std::env::var(name).ok()));
+        Ok((kind, config))
+    }
+
+    /// [`complete`](Self::complete), and whether the options can name a store.
+    ///
+    /// # Errors
+    /// `Config`.
+    pub fn check(&self, config: &StoreConfig) -> Result<(Arc<dyn BackendKind>, StoreConfig)> {
+        let (kind, config) = self.complete(config)?;
+        kind.validate(&config)?;
+        Ok((kind, config))
+    }
+
+    /// What tells the store from every other that may be open.
+    ///
+    /// # Errors
+    /// `Config`.
+    pub fn identity(&self, config: &StoreConfig) -> Result<String> {
+        let (kind, config) = self.check(config)?;
+        Ok(format!("{} {}", kind.keyword(), kind.identity(&config)?))
+    }
+
+    /// Makes a store, or opens the one that is there, as its writer.
+    ///
+    /// # Errors
+    /// `Config`, and those of the backend.
+    pub fn create(&self, config: &StoreConfig) -> Result<Store> {
+        let (kind, config) = self.check(config)?;
+        let opened = open(&*kind, kind.create(&config))?;
+        Ok(opened.released_by(kind, config))
+    }
+
+    /// Opens a store, which must exist.
+    ///
+    /// # Errors
+    /// `Config`, and those of the backend.
+    pub fn connect(&self, config: &StoreConfig, access: Access) -> Result<Store> {
+        let (kind, config) = self.check(config)?;
+        let opened = open(&*kind, kind.connect(&config, access))?;
+        Ok(opened.released_by(kind, config))
+    }
+
+    /// Whether there is a store.
+    ///
+    /// # Errors
+    /// `Config`, and those of the backend.
+    pub fn exists(&self, config: &StoreConfig) -> Result<bool> {
+        let (kind, config) = self.check(config)?;
+        run(&*kind, kind.exists(&config))
+    }
+
+    /// Removes a store with all that it holds.
+    ///
+    /// # Errors
+    /// `Config`, and those of the backend.
+    pub fn delete(&self, config: &StoreConfig) -> Result<()> {
+        let (kind, config) = self.check(config)?;
+        run(&*kind, kind.delete(&config))
+    }
+}
+
+fn open(kind: &dyn BackendKind, connect: BoxFuture<'_, Result<Arc<dyn Backend>>>) -> Result<Store> {
+    if kind.needs_tokio() { Store::connect(connect) } else { Ok(Store::on(wait(connect)?)) }
+}
+
+fn run<T>(kind: &dyn BackendKind, call: BoxFuture<'_, Result<T>>) -> Result<T> {
+    let bridge = Bridge::default();
+    wait(bridge.within(kind.needs_tokio(), call)?)
 }
 
 impl fmt::Debug for Kinds {
