@@ -37,6 +37,20 @@ pub(crate) struct Loaded {
     pub kind: Arc<dyn IndexKind>,
 }
 
+impl Loaded {
+    /// Takes in what the log has gained since.
+    ///
+    /// # Errors
+    /// As [`replay`].
+    pub fn read_on(&mut self) -> Result<()> {
+        let Replayed { bytes, purges, merged } = replay(&mut self.snapshot, &mut self.log)?;
+        self.replayed += bytes;
+        self.purges = self.purges.take().into_iter().chain(purges).reduce(Purges::and);
+        self.merged.extend(merged);
+        Ok(())
+    }
+}
+
 /// Opens the database of a branch: its last commit, and the log after it. A reader may have a writer beside it.
 ///
 /// # Errors
@@ -54,7 +68,8 @@ pub(crate) fn load(
         let loaded = load_from(store, head.clone(), reader, kind_of, nodes);
         // Beside a writer, what the head named may be gone before it was read.
         let end = loaded.as_ref().map_or(0, |loaded| loaded.log.position().seq);
-        if !reader || !is_overtaken(store, branch, &head, end)? {
+        let is_closed = loaded.as_ref().is_ok_and(|loaded| loaded.log.is_closed_at(head.closed_at));
+        if !reader || is_closed || !is_overtaken(store, branch, &head, end)? {
             return loaded;
         }
     }

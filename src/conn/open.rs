@@ -13,7 +13,7 @@ use super::listen::{Listeners, check_may_wait};
 use super::tx_range::LogOf;
 use super::writer::{Clock, Durable, Writer};
 use super::{Connection, Role, Shared};
-use crate::commit::{self, Provenance, StoredNodes};
+use crate::commit::{self, Loaded, Provenance, StoredNodes};
 use crate::config::Config;
 use crate::db::{Db, Settings, Snapshot};
 use crate::edn::Keyword;
@@ -270,36 +270,41 @@ fn open_stored(
     let cache = registry.node_cache(config.node_cache_bytes());
     let nodes = Arc::new(StoredNodes::new(store.clone(), cache, &registry.identity(config)?));
     let node_source: Arc<dyn NodeSource> = Arc::clone(&nodes) as _;
-    let kind_of = |keyword| registry.index(keyword);
-    let mut loaded = commit::load(&store, branch, config.is_read_only(), &kind_of, &node_source)?;
-    loaded.snapshot.library = registry.library(config)?;
-    loaded.snapshot.answers = Answers::within(config.answer_bytes());
-    let stored = Config::from_edn(&loaded.provenance.config).map_err(|e| e.context("the stored config"))?;
-    config.matching(&stored)?;
-    loaded.snapshot.settings.caps = stored.caps();
-    if loaded.tail == Tail::Dropped {
-        tracing::warn!(%branch, "the end of the log was never acknowledged and is dropped");
-    }
-    let log = Some(LogOf { store: store.clone(), branch });
-    let mut home = StoredHome {
-        nodes: Arc::clone(&nodes),
-        provenance: loaded.provenance.clone(),
-        kind: Arc::clone(&loaded.kind),
-        library: Arc::clone(&loaded.snapshot.library),
-        open: None,
+    let load = || -> Result<Loaded> {
+        let kind_of = |keyword| registry.index(keyword);
+        let mut loaded = commit::load(&store, branch, config.is_read_only(), &kind_of, &node_source)?;
+        loaded.snapshot.library = registry.library(config)?;
+        loaded.snapshot.answers = Answers::within(config.answer_bytes());
+        let stored = Config::from_edn(&loaded.provenance.config).map_err(|e| e.context("the stored config"))?;
+        config.matching(&stored)?;
+        loaded.snapshot.settings.caps = stored.caps();
+        if loaded.tail == Tail::Dropped {
+            tracing::warn!(%branch, "the end of the log was never acknowledged and is dropped");
+        }
+        Ok(loaded)
     };
-    let current = Arc::new(RwLock::new(Db::new(Arc::new(loaded.snapshot.clone()))));
+    let log = Some(LogOf { store: store.clone(), branch });
+    let current_of = |loaded: &Loaded| Arc::new(RwLock::new(Db::new(Arc::new(loaded.snapshot.clone()))));
+    let home_of = |loaded: &Loaded, open| {
+        Home::Stored(StoredHome {
+            nodes: Arc::clone(&nodes),
+            provenance: loaded.provenance.clone(),
+            kind: Arc::clone(&loaded.kind),
+            library: Arc::clone(&loaded.snapshot.library),
+            open,
+        })
+    };
     let lease = match source {
         Source::ToWrite(lease) => lease,
         Source::ToRead(store) => {
-            let role = Role::Reader(Box::new(Mutex::new(Follower::new(store, branch, node_source, loaded))));
-            return Ok(Opened { current, role, log, home: Home::Stored(home) });
+            let loaded = load()?;
+            let (current, home) = (current_of(&loaded), home_of(&loaded, None));
+            let follower = Follower::new(store, branch, Arc::clone(&node_source), loaded);
+            return Ok(Opened { current, role: Role::Reader(Box::new(Mutex::new(follower))), log, home });
         }
     };
-    home.open = Some(Arc::clone(lease.open()));
-    let session = Uuid::new_v4().as_u128();
-    let log_writer = LogWriter::begin(&loaded.log, session)?;
-    let head = commit::take_over(&store, branch, &loaded.head, session)?;
+    let (loaded, log_writer, head) = take_over(&store, branch, &load)?;
+    let (current, home) = (current_of(&loaded), home_of(&loaded, Some(Arc::clone(lease.open()))));
     let durable = Durable {
         nodes: Arc::clone(&nodes),
         branch,
@@ -317,8 +322,41 @@ fn open_stored(
     };
     let writer = Writer::new(Arc::clone(&current), Arc::clone(listeners), clock, Some(durable));
     writer.resume()?;
-    Ok(Opened { current, role: Role::Writer(Box::new(writer)), log, home: Home::Stored(home) })
+    Ok(Opened { current, role: Role::Writer(Box::new(writer)), log, home })
 }
+
+/// Reads a branch and becomes its writer: what one at work writes meanwhile is read too.
+fn take_over(
+    store: &Store,
+    branch: Keyword,
+    load: &dyn Fn() -> Result<Loaded>,
+) -> Result<(Loaded, LogWriter, commit::Head)> {
+    let session = Uuid::new_v4().as_u128();
+    let mut left = MOST_TRIES;
+    'opened: loop {
+        let mut loaded = load()?;
+        let log = loop {
+            match LogWriter::begin(&loaded.log, session) {
+                Ok(log) => break log,
+                // It was faster.
+                Err(error) if error.kind() == ErrorKind::Fenced && left > 0 => left -= 1,
+                Err(error) => return Err(error),
+            }
+            // Otherwise the log was rewritten or collected.
+            if loaded.read_on().is_err() {
+                continue 'opened;
+            }
+        };
+        match commit::take_over(store, branch, &loaded.head, session) {
+            // It has stored its indexes.
+            Err(error) if error.kind() == ErrorKind::Fenced && left > 0 => left -= 1,
+            head => return Ok((loaded, log, head?)),
+        }
+    }
+}
+
+/// How often who takes over from a writer at work tries again because that one has written once more meanwhile.
+const MOST_TRIES: u32 = 100;
 
 /// [`database_exists`] with the kinds of a registry.
 ///

@@ -50,6 +50,12 @@ impl LogReader {
         self.last = None;
     }
 
+    /// Whether the log stands at the end that its last writer gave it, and nobody has written since: the next writer
+    /// begins with a mark that is never deleted. In place nobody leaves a mark, so there it cannot be told.
+    pub fn is_closed_at(&self, end: Option<LogPosition>) -> bool {
+        !self.medium.writes_in_place() && end == Some(self.position)
+    }
+
     pub(super) fn medium(&self) -> &Medium {
         &self.medium
     }
@@ -121,6 +127,10 @@ impl LogReader {
     /// # Errors
     /// `Corrupt` when a later entry proves that the entry missing here was durable once.
     pub fn tail(&self) -> Result<Tail> {
+        if !self.medium.writes_in_place() {
+            // An entry is there whole or not at all, and the one after it not without it.
+            return Ok(Tail::Clean);
+        }
         let later = self.medium.later(&self.position)?;
         // A writer may have written this entry and later ones since it was looked for.
         if self.follower(&self.position)?.is_some() {
