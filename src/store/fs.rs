@@ -141,6 +141,40 @@ impl FsFile for File {
     }
 }
 
+/// A file with a lock. It is given back when this is dropped, not when the file is closed: a process that is just being
+/// forked has the file too until it becomes another program.
+#[derive(Debug)]
+struct Locked(File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Where it fails, closing does it.
+        let _ = self.0.unlock();
+    }
+}
+
+impl FsFile for Locked {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        FsFile::read_at(&self.0, offset, buf)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        FsFile::write_at(&self.0, offset, bytes)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        FsFile::len(&self.0)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        FsFile::set_len(&self.0, len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        FsFile::sync_data(&self.0)
+    }
+}
+
 impl Fs for RealFs {
     fn is_dir(&self, path: &Path) -> io::Result<Option<bool>> {
         match std::fs::metadata(path) {
@@ -208,7 +242,7 @@ impl Fs for RealFs {
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn FsFile>>> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(file))),
+            Ok(()) => Ok(Some(Box::new(Locked(file)))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(e)) => Err(e),
         }
