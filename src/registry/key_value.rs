@@ -17,9 +17,9 @@
 //! ```
 
 use super::{Access, Registry};
-use crate::config::{Config, StoreConfig};
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{BoxFuture, KeyValue, Store};
+use crate::store::{BoxFuture, KeyValue, Store, StoreConfig};
 
 /// Makes a store and opens it.
 ///

@@ -1,6 +1,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::error::{Error, ErrorKind};
+use crate::store::{Backend, BoxFuture, StoreConfig};
 
 fn registry() -> Registry {
     Registry::with_builtins().with_index(crate::index::testing::SortedRows)
@@ -19,7 +21,7 @@ fn unknown_keywords_list_the_known_ones() {
     let registry = registry();
     let error = registry.backend(Keyword::new("memry")).unwrap_err();
     assert_eq!(error.code(), "backend-does-not-exist");
-    assert!(error.message().contains(":memry; did you mean :memory? (known: :file :memory)"), "{error}");
+    assert!(error.message().contains(":memry; did you mean :memory? (known: :file "), "{error}");
     let error = registry.index(Keyword::new("datahike.index/btree")).unwrap_err();
     assert_eq!(error.code(), "unknown-index-type");
     assert!(error.message().contains(&format!(":{}", index())), "{error}");
@@ -115,8 +117,9 @@ fn what_is_open_is_shared_while_it_is_held() {
 }
 
 /// A backend that an embedder might add: the blobs of `:memory` under a name, with a default from the environment.
-#[derive(Debug)]
-struct Mine;
+/// Counts what it is given back.
+#[derive(Debug, Default)]
+struct Mine(Arc<AtomicUsize>);
 
 impl BackendKind for Mine {
     fn keyword(&self) -> Keyword {
@@ -158,6 +161,18 @@ impl BackendKind for Mine {
         self.create(store)
     }
 
+    fn release<'a>(&'a self, store: &'a StoreConfig, backend: Arc<dyn Backend>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            // Inside the runtime that the backend was opened in.
+            let _ = tokio::spawn(async move { drop(backend) }).await;
+            self.0.fetch_add(1, Ordering::Relaxed);
+            match store.text("folder") {
+                Some("given") => Err(Error::new(ErrorKind::Storage, "store/io", "it cannot be closed")),
+                _ => Ok(()),
+            }
+        })
+    }
+
     fn delete<'a>(&'a self, _store: &'a StoreConfig) -> BoxFuture<'a, Result<()>> {
         Box::pin(async { Ok(()) })
     }
@@ -174,7 +189,7 @@ impl BackendKind for Mine {
 #[test]
 fn a_backend_of_the_embedder_is_named_by_its_keyword() {
     let registry = registry();
-    registry.register_backend(Mine);
+    registry.register_backend(Mine::default());
     let config = Config::from_edn("{:store {:backend :mine}}").unwrap();
     registry.check(&config).unwrap();
     let complete = registry.complete(&config).unwrap();
@@ -217,4 +232,30 @@ fn keys_and_values_are_opened_by_config() {
         assert_eq!(connect(Access::Writer).unwrap_err().code(), "store/missing");
     }
     assert!(registry.create_key_value(&StoreConfig::new("memory")).unwrap_err().message().contains(":id"));
+}
+
+#[test]
+fn a_store_goes_back_to_its_kind_when_nobody_holds_it() {
+    let (registry, released) = (registry(), Arc::new(AtomicUsize::new(0)));
+    registry.register_backend(Mine(Arc::clone(&released)));
+    let times = || released.load(Ordering::Relaxed);
+    let open = |text: &str| registry.create_store(&Config::from_edn(text).unwrap()).unwrap();
+    let store = open("{:store {:backend :mine}}");
+    let other = store.clone();
+    store.close().unwrap();
+    assert_eq!(times(), 0, "another holds it");
+    other.close().unwrap();
+    assert_eq!(times(), 1);
+    drop(open("{:store {:backend :mine}}"));
+    assert_eq!(times(), 2, "to drop it is enough");
+    let fails = || open("{:store {:backend :mine :folder \"given\"}}");
+    assert_eq!(code(fails().close()), "store/io");
+    drop(fails());
+    assert_eq!(times(), 4);
+
+    // A connection and what was taken from it hold the store.
+    let config = Config::from_edn("{:store {:backend :mine :folder \"treering\"}}").unwrap().index(&index());
+    crate::create_database_in(&registry, &config).unwrap();
+    assert_eq!(times(), 5, "creating a database is over");
+    assert!(registry.kinds().get(Keyword::new("mine")).is_ok());
 }

@@ -83,6 +83,16 @@ pub(crate) type KindTable = RwLock<BTreeMap<Keyword, Arc<dyn BackendKind>>>;
 
 /// The kinds of backend that a registry knows, as a kind sees them that stands on others: see `Registry::kinds`. It does
 /// not keep the registry.
+///
+/// ```
+/// use treering::{Registry, StoreConfig};
+/// let kinds = Registry::with_builtins().kinds();
+/// assert!(kinds.get(StoreConfig::new("memory").backend()).is_err(), "the registry is gone");
+/// let kinds = Registry::standard().kinds();
+/// let store = kinds.create(&StoreConfig::new("memory").with_option("name", "kinds"))?;
+/// store.put("a", vec![1])?;
+/// # Ok::<(), treering::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Kinds(Weak<KindTable>);
 

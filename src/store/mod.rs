@@ -21,7 +21,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use backend::{Backend, BoxFuture, Capabilities};
-pub use backends::{FileBackend, MemoryBackend};
+pub use backends::{FileBackend, MemoryBackend, TieredBackend, TieredKind, WritePolicy};
+#[cfg(feature = "lmdb")]
+pub use backends::{LmdbBackend, LmdbKind};
+#[cfg(feature = "s3")]
+pub use backends::{ObjectBackend, ObjectKind};
+#[cfg(feature = "postgres")]
+pub use backends::{PostgresBackend, PostgresKind};
+#[cfg(feature = "redis")]
+pub use backends::{RedisBackend, RedisKind};
 pub use cache::{Cache, CacheStats};
 pub use config::StoreConfig;
 pub use encoding::{Compressor, Encoding, EncodingConfig, Key};

@@ -49,6 +49,18 @@ struct Environment {
 }
 
 /// Blobs in an LMDB environment. Clones, and all that are open on one path in a process, share it.
+///
+/// ```
+/// use treering::store::{LmdbBackend, Store};
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("people.lmdb");
+/// let store = Store::new(LmdbBackend::create(&path, 1 << 30)?);
+/// store.put("greeting", b"hello".to_vec())?;
+/// let again = Store::new(LmdbBackend::connect(&path, 1 << 30)?);
+/// assert!(again.swap("greeting", Some(b"hello"), b"good day".to_vec())?);
+/// assert_eq!(store.get("greeting", Some(5..8))?, Some(b"day".to_vec()));
+/// # Ok::<(), treering::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct LmdbBackend {
     shared: Arc<Environment>,

@@ -24,7 +24,7 @@ pub use postgres::{PostgresBackend, PostgresKind};
 pub use redis::{RedisBackend, RedisKind};
 #[cfg(feature = "s3")]
 pub use s3::{ObjectBackend, ObjectKind};
-pub use tiered::{TieredBackend, TieredKind};
+pub use tiered::{TieredBackend, TieredKind, WritePolicy};
 
 #[cfg(any(feature = "postgres", feature = "redis", feature = "s3"))]
 pub(crate) use place::Place;

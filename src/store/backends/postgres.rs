@@ -31,6 +31,14 @@ const CONNECT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// Blobs as rows of a table of a PostgreSQL server.
+///
+/// ```no_run
+/// use treering::{Config, connect, create_database};
+/// let config = Config::from_edn("{:store {:backend :postgres :host \"db\" :user \"people\" :table \"people\"}}")?;
+/// create_database(&config)?;
+/// let conn = connect(&config)?;
+/// # Ok::<(), treering::Error>(())
+/// ```
 pub struct PostgresBackend {
     pool: Pool,
     place: Place,
@@ -144,7 +152,9 @@ impl PostgresBackend {
 
     async fn client(&self) -> Result<Object> {
         self.pool.get().await.map_err(|cause| match &cause {
-            PoolError::Backend(cause) if cause.as_db_error().is_some() => self.failed(("connect to", "the server"), cause),
+            PoolError::Backend(cause) if cause.as_db_error().is_some() => {
+                self.failed(("connect to", "the server"), cause)
+            }
             _ => self.place.failed("store/connect", "connect", &cause),
         })
     }

@@ -33,6 +33,14 @@ end
 return 0";
 
 /// Blobs as strings of a Redis server, their keys behind a prefix.
+///
+/// ```no_run
+/// use treering::{Config, connect, create_database};
+/// let config = Config::from_edn("{:store {:backend :redis :uri \"redis://localhost\" :prefix \"people\"}}")?;
+/// create_database(&config)?;
+/// let conn = connect(&config)?;
+/// # Ok::<(), treering::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct RedisBackend {
     connection: ConnectionManager,
@@ -292,6 +300,10 @@ impl Server {
         store.check_keys(&KEYS)?;
         let port = store.number("port", 1..=65_535)?.unwrap_or(6379) as u16;
         let (uri, host, password) = (store.string("uri")?, store.string("host")?, store.string("password")?);
+        if host.is_none() && uri.is_some_and(|uri| uri.starts_with("rediss:") || uri.starts_with("valkeys:")) {
+            let message = ":store :uri rediss:// is not supported: TLS is not built in; reach the server by a tunnel";
+            return Err(Error::new(ErrorKind::Config, "config/unsupported", message));
+        }
         // A host of its own has nothing to do with a URI that the environment gave.
         let info = match (host, uri) {
             (Some(host), _) => ConnectionAddr::Tcp(host.to_owned(), port).into_connection_info(),
@@ -306,10 +318,6 @@ impl Server {
             Error::new(ErrorKind::Config, "config/value", message)
         };
         let mut info = info.map_err(unusable)?;
-        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-            let message = ":store :uri rediss:// is not supported: TLS is not built in; reach the server by a tunnel";
-            return Err(Error::new(ErrorKind::Config, "config/unsupported", message));
-        }
         let mut settings = info.redis_settings().clone();
         if let Some(user) = store.string("user")? {
             settings = settings.set_username(user);

@@ -40,6 +40,14 @@ const CONNECT: Duration = Duration::from_secs(5);
 const RETRIES: usize = 5;
 
 /// Blobs as objects of a bucket, their keys behind a prefix.
+///
+/// ```no_run
+/// use treering::{Config, connect, create_database};
+/// let config = Config::from_edn("{:store {:backend :s3 :bucket \"facts\" :prefix \"people\"}}")?;
+/// create_database(&config)?;
+/// let conn = connect(&config)?;
+/// # Ok::<(), treering::Error>(())
+/// ```
 pub struct ObjectBackend {
     /// For what can be done twice.
     patient: Arc<dyn ObjectStore>,
@@ -78,8 +86,8 @@ impl ObjectBackend {
     /// `store/no-conditional-puts`, and those of the server.
     pub async fn check_conditions(&self) -> Result<()> {
         let key = format!("conditions.check/{}", Uuid::new_v4().as_simple());
+        let put = self.swap(&key, None, b"1".to_vec()).await?;
         let outcome = async {
-            let put = self.swap(&key, None, b"1".to_vec()).await?;
             let again = self.swap(&key, None, b"2".to_vec()).await?;
             let stale = UpdateVersion { e_tag: Some("\"stale\"".to_owned()), version: Some("1".to_owned()) };
             let stale = self.put_if(&key, PutMode::Update(stale), b"3").await?.is_some();
@@ -109,46 +117,34 @@ impl ObjectBackend {
         self.place.failed(code, what, cause)
     }
 
-    /// The blob or a range of it, with its tag.
+    /// The blob or a range of it; a whole one with its tag.
     async fn read(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<(Vec<u8>, UpdateVersion)>> {
-        let path = self.path(key);
+        let nothing = || (Vec::new(), UpdateVersion { e_tag: None, version: None });
         let wanted = match &range {
             None => None,
             // No request can ask for nothing.
-            Some(range) if range.start >= range.end => return self.nothing(key, &path, 0).await,
+            Some(range) if range.start >= range.end => return Ok(self.size(key).await?.map(|_| nothing())),
             Some(range) if range.end > i64::MAX as u64 => Some(GetRange::Offset(range.start)),
             Some(range) => Some(GetRange::Bounded(range.clone())),
         };
         let read = async {
-            let found = self.patient.get_opts(&path, GetOptions { range: wanted, ..GetOptions::default() }).await?;
+            let options = GetOptions { range: wanted, ..GetOptions::default() };
+            let found = self.patient.get_opts(&self.path(key), options).await?;
             let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
             Ok((found.bytes().await?.to_vec(), version))
         };
-        match (read.await, range) {
-            (Ok(found), _) => Ok(Some(found)),
-            (Err(object_store::Error::NotFound { .. }), _) => Ok(None),
-            // A range behind the end is refused.
-            (Err(object_store::Error::PermissionDenied { path, source }), _) => {
-                let cause = object_store::Error::PermissionDenied { path, source };
-                Err(self.failed(format_args!("read {key}"), &cause))
-            }
-            (Err(cause), Some(range)) => match self.nothing(key, &path, range.start).await? {
-                None => Err(self.failed(format_args!("read {key}"), &cause)),
-                empty => Ok(empty),
-            },
-            (Err(cause), None) => Err(self.failed(format_args!("read {key}"), &cause)),
+        let cause = match read.await {
+            Ok(found) => return Ok(Some(found)),
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(cause) => cause,
+        };
+        // A range behind the end is refused.
+        if let Some(range) = range
+            && self.size(key).await?.is_some_and(|size| size <= range.start)
+        {
+            return Ok(Some(nothing()));
         }
-    }
-
-    /// No bytes, if the blob is there; and if it has none after `start`, where that is not 0.
-    async fn nothing(&self, key: &str, path: &Path, start: u64) -> Result<Option<(Vec<u8>, UpdateVersion)>> {
-        match self.patient.head(path).await {
-            Ok(meta) if start == 0 || meta.size <= start => {
-                Ok(Some((Vec::new(), UpdateVersion { e_tag: meta.e_tag, version: meta.version })))
-            }
-            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(cause) => Err(self.failed(format_args!("read {key}"), &cause)),
-        }
+        Err(self.failed(format_args!("read {key}"), &cause))
     }
 
     /// Puts an object under a condition; its new tag if the condition held.

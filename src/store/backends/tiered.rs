@@ -30,6 +30,16 @@ pub enum WritePolicy {
 }
 
 /// Copies of the unchanging blobs of one store in another.
+///
+/// ```
+/// use treering::store::{MemoryBackend, Store, TieredBackend, WritePolicy};
+/// let (front, back) = (Store::new(MemoryBackend::new()), Store::new(MemoryBackend::new()));
+/// back.put("pack/1", b"nodes".to_vec())?;
+/// let store = Store::new(TieredBackend::new(front.clone(), back, WritePolicy::Through));
+/// assert_eq!(store.get("pack/1", Some(0..2))?, Some(b"no".to_vec()));
+/// assert_eq!(front.get("pack/1", None)?, Some(b"nodes".to_vec()));
+/// # Ok::<(), treering::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct TieredBackend {
     front: Store,
