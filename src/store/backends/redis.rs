@@ -199,12 +199,21 @@ impl RedisBackend {
         }
     }
 
-    /// Removes every blob.
+    /// The key that tells that there is a store; it is none of a blob.
+    fn mark(&self) -> &str {
+        self.prefix.trim_end_matches(':')
+    }
+
+    async fn is_marked(&self) -> Result<bool> {
+        self.one(("look for", "the store"), redis::cmd("EXISTS").arg(self.mark())).await
+    }
+
+    /// Removes every blob, and the mark.
     async fn clear(&self) -> Result<()> {
         for keys in self.scan("").await?.chunks(STEP) {
             self.one::<u64>(("delete", "the store"), redis::cmd("UNLINK").arg(keys)).await?;
         }
-        Ok(())
+        self.one::<u64>(("delete", "the store"), redis::cmd("UNLINK").arg(self.mark())).await.map(|_| ())
     }
 }
 
@@ -364,12 +373,15 @@ impl BackendKind for RedisKind {
     }
 
     fn create<'a>(&'a self, store: &'a StoreConfig) -> BoxFuture<'a, Result<Arc<dyn Backend>>> {
-        self.connect(store, Access::Writer)
+        Box::pin(async move {
+            let backend = RedisBackend::connect(store).await?;
+            backend.one::<()>(("create", "the store"), redis::cmd("SET").arg(backend.mark()).arg("treering")).await?;
+            Ok(Arc::new(backend) as Arc<dyn Backend>)
+        })
     }
 
-    /// A store is nothing but its keys: an empty one is always there.
-    fn exists<'a>(&'a self, _: &'a StoreConfig) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(async { Ok(true) })
+    fn exists<'a>(&'a self, store: &'a StoreConfig) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move { RedisBackend::connect(store).await?.is_marked().await })
     }
 
     fn connect<'a>(&'a self, store: &'a StoreConfig, _: Access) -> BoxFuture<'a, Result<Arc<dyn Backend>>> {

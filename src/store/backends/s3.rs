@@ -38,6 +38,8 @@ const TRIES: usize = 20;
 const REQUEST: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(5);
 const RETRIES: usize = 5;
+/// The end of the name of the object beside the blobs of a store.
+const MARK: &str = ".store";
 
 /// Blobs as objects of a bucket, their keys behind a prefix.
 ///
@@ -213,10 +215,27 @@ impl ObjectBackend {
         Ok(keys)
     }
 
-    /// Removes every blob.
+    /// The object that tells that there is a store; it is none of a blob, and lies beside them.
+    fn mark(&self) -> Path {
+        Path::from(format!("{}{MARK}", self.prefix))
+    }
+
+    async fn is_marked(&self) -> Result<bool> {
+        match self.patient.head(&self.mark()).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(cause) => Err(self.failed("look for the store", &cause)),
+        }
+    }
+
+    /// Removes every blob, and the mark.
     async fn clear(&self) -> Result<()> {
         let gone = stream::iter(self.below("").await?.into_iter().map(Ok));
-        gone.try_for_each_concurrent(AT_ONCE, |key| async move { self.remove(&key).await }).await
+        gone.try_for_each_concurrent(AT_ONCE, |key| async move { self.remove(&key).await }).await?;
+        match self.patient.delete(&self.mark()).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(cause) => Err(self.failed("delete the store", &cause)),
+        }
     }
 
     async fn remove(&self, key: &str) -> Result<()> {
@@ -263,7 +282,7 @@ impl Backend for ObjectBackend {
                 return Ok(Vec::new());
             }
             let mut keys = self.below(directory).await?;
-            keys.retain(|key| key.starts_with(prefix) && check_key(key).is_ok());
+            keys.retain(|key| key.starts_with(prefix) && key != MARK && check_key(key).is_ok());
             keys.sort_unstable();
             Ok(keys)
         })
@@ -530,13 +549,14 @@ impl BackendKind for ObjectKind {
         Box::pin(async move {
             let backend = ObjectBackend::new(store)?;
             backend.check_conditions().await?;
+            let marked = backend.patient.put(&backend.mark(), b"treering".to_vec().into()).await;
+            marked.map_err(|cause| backend.failed("create the store", &cause))?;
             Ok(Arc::new(backend) as Arc<dyn Backend>)
         })
     }
 
-    /// A store is nothing but its objects: an empty one is always there.
-    fn exists<'a>(&'a self, _: &'a StoreConfig) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(async { Ok(true) })
+    fn exists<'a>(&'a self, store: &'a StoreConfig) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move { ObjectBackend::new(store)?.is_marked().await })
     }
 
     fn connect<'a>(&'a self, store: &'a StoreConfig, _: Access) -> BoxFuture<'a, Result<Arc<dyn Backend>>> {
