@@ -112,7 +112,7 @@ fn the_cache_stays_in_its_bounds() {
         let brought = conn.db().warm(1 << 20).unwrap();
         let stats = conn.cache_stats();
         assert!(stats.bytes <= bytes && stats.capacity <= bytes, "{stats:?}");
-        assert_eq!(brought > 0, bytes == 400_000, "{brought} nodes: {stats:?}");
+        assert_eq!(brought > 0, bytes > 1, "{brought} nodes: {stats:?}");
         let (rows, asked) = scan(&store, &conn.db(), Order::Eavt, Direction::Forward);
         assert!(rows > PEOPLE * 2, "{rows} rows, {asked} requests");
         let again = conn.cache_stats();
