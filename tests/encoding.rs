@@ -137,6 +137,11 @@ fn blobs_are_encoded_as_files_are() {
         let conn = connect_in(&registry(), &config).unwrap();
         assert_eq!(content(&conn.db()).unwrap(), model.last(), "{name}");
         conn.release().unwrap();
+        // The frame's header says what was done.
+        let encrypts = config.store_config().encoding().encrypts();
+        let all = blobs.all();
+        let left_open = all.iter().filter(|(key, bytes)| key != "encryption" && bytes.get(6) == Some(&0));
+        assert_eq!(left_open.count(), if encrypts { 0 } else { all.len() }, "{name}");
     }
 }
 
