@@ -94,7 +94,7 @@ fn what_was_warmed_up_is_not_asked_for_again() {
     assert_eq!(conn.db().warm(0).unwrap(), 0);
     assert_eq!(store.reads(), before);
     let some = conn.db().warm(120).unwrap();
-    assert!(some >= 60 && some <= 120, "{some} nodes");
+    assert!((60..=120).contains(&some), "{some} nodes");
     let all = conn.db().warm(1 << 20).unwrap();
     let asked = store.reads() - before;
     assert!(all > 300 && asked * 5 < all, "{asked} requests for {all} nodes");

@@ -255,7 +255,7 @@ impl Merging<'_> {
 
     /// Whether another entity of ours has the value of a unique attribute, which is a conflict.
     fn unique_is_taken(&mut self, place: &Place<'_>, change: &Change, v: &Value) -> Result<bool> {
-        if !change.attribute.as_ref().is_some_and(|attribute| attribute.unique.is_some()) {
+        if change.attribute.as_ref().is_none_or(|attribute| attribute.unique.is_none()) {
             return Ok(false);
         }
         let Some(here) = self.here(Some(v))? else { return Ok(false) };

@@ -166,6 +166,9 @@ fn assignments(nodes: u64, vars: usize, ties: &[(usize, usize, &Edges)]) -> Vec<
     rows
 }
 
+/// A query, its variables, and for each pattern the two that it ties and the edges that tie them.
+type Ring<'e> = (&'e str, usize, Vec<(usize, usize, &'e Edges)>);
+
 #[test]
 fn cyclic_joins_are_those_of_a_search_by_hand() {
     let mut r = Random(seed());
@@ -175,7 +178,7 @@ fn cyclic_joins_are_those_of_a_search_by_hand() {
         let links = random_edges(&mut r, nodes, 25);
         let db = graph(&[("edge", &edges), ("link", &links)], nodes);
         let (e, l) = (&edges, &links);
-        let shapes: [(&str, usize, Vec<(usize, usize, &Edges)>); 5] = [
+        let shapes: [Ring<'_>; 5] = [
             (
                 "[?0 :edge ?1] [?1 :edge ?2] [?2 :edge ?3] [?0 :link ?3]",
                 4,

@@ -128,7 +128,7 @@ fn core(edges: &[Edge<'_>], vars: Vec<Var>) -> Core {
     for edge in edges {
         let [e, v] = edge.ends.map(place);
         let is_same = |tie: &Tie| tie.source == edge.source && tie.attribute.id == edge.attribute.id;
-        cost += if ties.iter().any(|tie| is_same(tie)) { 0.0 } else { edge.rows * READ_NS };
+        cost += if ties.iter().any(is_same) { 0.0 } else { edge.rows * READ_NS };
         cost += if ties.iter().any(|tie| is_same(tie) && tie.along == (e < v)) { 0.0 } else { edge.rows * LIST_NS };
         let (source, attribute) = (edge.source, Arc::clone(edge.attribute));
         ties.push(Tie { from: e.min(v), to: e.max(v), source, attribute, along: e < v });
