@@ -84,7 +84,8 @@ pub struct Frame<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Sealed<'a> {
     pub(super) ids: Ids,
-    /// The header before the checksum.
+    /// The header before the checksum, which what is encrypted is bound to.
+    #[cfg(feature = "encryption")]
     pub(super) header: &'a [u8],
     /// Bytes of the body before it was compressed.
     pub(super) len: u32,
@@ -167,7 +168,15 @@ impl<'a> Sealed<'a> {
             return Err(bad("store/unsupported", key, offset, &what));
         }
         let ids = Ids { kind, serializer, compressor, encryptor };
-        let sealed = Sealed { ids, header, len: u32::from_le_bytes(len), stored, key, offset };
+        let sealed = Sealed {
+            ids,
+            #[cfg(feature = "encryption")]
+            header,
+            len: u32::from_le_bytes(len),
+            stored,
+            key,
+            offset,
+        };
         Ok((sealed, bytes.get(HEADER + stored.len()..).unwrap_or_default()))
     }
 

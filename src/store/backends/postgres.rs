@@ -280,7 +280,7 @@ impl Backend for PostgresBackend {
         Box::pin(async { Ok(()) })
     }
 
-    /// One statement for each [`BATCH`]: a statement is there whole or not at all.
+    /// One statement for each batch of them: a statement is there whole or not at all.
     fn put_many(&self, blobs: Vec<(String, Vec<u8>)>) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
             let mut blobs = blobs.into_iter().peekable();
