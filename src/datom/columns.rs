@@ -163,19 +163,20 @@ impl Columns {
 
     /// Compares row `i` with row `j` of `other`.
     pub fn compare(&self, i: usize, other: &Columns, j: usize, order: Order) -> Ordering {
-        for component in order.components() {
-            let by_component = match component {
-                Component::E => self.e.get(i).cmp(&other.e.get(j)),
-                Component::A => self.a.get(i).cmp(&other.a.get(j)),
-                Component::V => compare(&self.v.get(i), &other.v.get(j)),
-                Component::Tx => self.tx.get(i).cmp(&other.tx.get(j)),
-                Component::Until => self.until.get(i).cmp(&other.until.get(j)),
-            };
-            if by_component != Ordering::Equal {
-                return by_component;
-            }
+        let mut by_each = order.components().iter().map(|component| self.compare_in(*component, i, other, j));
+        by_each.find(|by_component| by_component.is_ne()).unwrap_or(Ordering::Equal)
+    }
+
+    /// Apart, so that the columns of components that do not matter are not looked at: the first one decides as a rule.
+    #[inline(never)]
+    fn compare_in(&self, component: Component, i: usize, other: &Columns, j: usize) -> Ordering {
+        match component {
+            Component::E => self.e.get(i).cmp(&other.e.get(j)),
+            Component::A => self.a.get(i).cmp(&other.a.get(j)),
+            Component::V => compare(&self.v.get(i), &other.v.get(j)),
+            Component::Tx => self.tx.get(i).cmp(&other.tx.get(j)),
+            Component::Until => self.until.get(i).cmp(&other.until.get(j)),
         }
-        Ordering::Equal
     }
 
     /// Whether every row lies before the next one.
@@ -213,8 +214,12 @@ impl Columns {
 
     /// The number of rows before `cut`; the rows must be sorted by `order`.
     pub fn position(&self, order: Order, cut: &Cut) -> usize {
+        self.position_in(0..self.len(), order, cut)
+    }
+
+    /// Where in the rows `range` the cut lies: [`position`](Self::position), and no farther out than the range goes.
+    pub(crate) fn position_in(&self, mut range: Range<usize>, order: Order, cut: &Cut) -> usize {
         let Cut { key, side } = cut;
-        let mut range = 0..self.len();
         for (n, component) in order.components().iter().enumerate() {
             let narrowed = match component {
                 Component::E => key.e.map(|x| self.e.equal_range(range.clone(), x)),

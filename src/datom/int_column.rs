@@ -229,14 +229,14 @@ impl IntColumn {
         }
     }
 
-    /// The least and the greatest number; `None` where there are no rows.
-    pub fn extremes(&self) -> Option<(u64, u64)> {
+    /// The least and the greatest number of the rows `range`; `None` where there are no rows.
+    pub fn extremes(&self, range: Range<usize>) -> Option<(u64, u64)> {
         match self {
-            IntColumn::Constant { len: 0, .. } => None,
+            _ if range.is_empty() => None,
             IntColumn::Constant { value, .. } => Some((*value, *value)),
-            IntColumn::Plain(xs) if xs.is_empty() => None,
             IntColumn::Plain(xs) => {
-                Some(xs.iter().fold((u64::MAX, 0), |(least, most), x| (least.min(*x), most.max(*x))))
+                let both = |(least, most): (u64, u64), x: &u64| (least.min(*x), most.max(*x));
+                Some(xs[range].iter().fold((u64::MAX, 0), both))
             }
         }
     }

@@ -144,17 +144,16 @@ impl Bounds<'_> {
 
     /// `:db/maxLength` comes before the cap of the database; 0 of either is no bound.
     fn within(self, length: usize, unit: &str, cap: Option<u32>, key: &str) -> Result<()> {
-        let (most, whose) = match (self.attribute.max_length, cap) {
-            (Some(own), _) => (own, "its :db/maxLength".to_owned()),
-            (None, cap) => (cap.unwrap_or(0), format!("the :{key} of the database's config")),
-        };
-        let (most, whose) = match most as usize {
-            0 => (MAX_BYTES, "the most that a value can hold".to_owned()),
-            most => (most.min(MAX_BYTES), whose),
-        };
+        let own = self.attribute.max_length;
+        let most = own.or(cap).filter(|n| *n > 0).map_or(MAX_BYTES, |n| (n as usize).min(MAX_BYTES));
         if length <= most {
             return Ok(());
         }
+        let whose = match (own, cap) {
+            (Some(1..), _) => "its :db/maxLength".to_owned(),
+            (None, Some(1..)) => format!("the :{key} of the database's config"),
+            _ => "the most that a value can hold".to_owned(),
+        };
         let message = format!("{}: a value of {length} {unit} is longer than {most}, {whose}", self.attribute.ident);
         Err(Error::new(ErrorKind::Transact, "transact/max-length", message))
     }

@@ -47,8 +47,10 @@ impl<'a> Probe<'a> {
             return Ok(None);
         }
         if let Some(chunk) = &mut self.chunk {
-            chunk.start = chunk.columns.position(self.index.order(), cut).max(chunk.start);
-            if chunk.start < chunk.end {
+            let (columns, order) = (&chunk.columns, self.index.order());
+            // Most of what is sought in a large index lies behind the chunk: its last row tells.
+            if columns.position_in(chunk.end - 1..chunk.end, order, cut) < chunk.end {
+                chunk.start = columns.position_in(chunk.start..chunk.end - 1, order, cut);
                 return Ok(self.here());
             }
         }

@@ -49,7 +49,7 @@ pub(crate) fn decode_columns(bytes: &mut &[u8]) -> Result<Columns> {
     let a = decode_ints(bytes, n)?;
     let tx = decode_ints(bytes, n)?;
     let until = decode_ints(bytes, n)?;
-    if a.extremes().is_some_and(|(_, max)| max > u64::from(u32::MAX)) {
+    if a.extremes(0..a.len()).is_some_and(|(_, max)| max > u64::from(u32::MAX)) {
         return Err(damaged("has an attribute that is none"));
     }
     let v = values::decode(bytes, &a, n)?;

@@ -8,8 +8,10 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::leaf_builder::{LeafBuilder, Plan};
-use super::node::{Branch, Context, LEAF_BYTES, Link, Node, Run, least_separator, push_separator};
+use super::node::{Branch, Context, LEAF_BYTES, Link, Node, Run, Summary, least_separator, push_separator};
 use super::pending::{Part, compose, ineffective, merge};
 use crate::datom::Columns;
 use crate::error::{Error, ErrorKind, Result};
@@ -94,9 +96,8 @@ impl Fresh {
         self.run.summaries.append(&mut other.run.summaries);
     }
 
-    fn push(&mut self, separators: &Columns, i: usize, node: Node) {
+    fn push(&mut self, (separators, i): Separator<'_>, node: Node, summary: Summary) {
         self.new.push(self.run.len());
-        let summary = node.summary();
         self.run.push(separators, i, Link::novel(node), summary);
     }
 }
@@ -163,7 +164,7 @@ impl Applying<'_> {
         }
         let mut edited = Edited::default();
         if branch.is_empty() {
-            self.edit_leaf(&Columns::default(), part, separator, last, &mut edited.fresh)?;
+            self.edit_leaf((&Columns::default(), Summary::NONE), part, separator, last, &mut edited.fresh)?;
         } else {
             let shares = self.shares(branch, part);
             let editing = Editing { branch, part, separator, last };
@@ -196,7 +197,9 @@ impl Applying<'_> {
             let separator = if child == 0 { separator } else { (&old.separators, child) };
             let last = last && child + 1 == branch.len();
             match &branch.child(child, self.context)? {
-                Node::Leaf(leaf) => self.edit_leaf(leaf, &part.only(range), separator, last, fresh)?,
+                Node::Leaf(leaf) => {
+                    self.edit_leaf((leaf, old.summaries[child]), &part.only(range), separator, last, fresh)?;
+                }
                 Node::Branch(b) => self.edit_branch(b, &part.only(range), separator, last, fresh)?,
             }
             self.retire(&old.links[child]);
@@ -262,31 +265,39 @@ impl Applying<'_> {
         shares
     }
 
-    /// Makes edits in a leaf and appends the leaves that it becomes to `out`.
+    /// Makes edits in a leaf, of which `summary` tells, and appends the leaves that it becomes to `out`.
     fn edit_leaf(
         &mut self,
-        leaf: &Columns,
+        (leaf, summary): (&Columns, Summary),
         part: &Part<'_>,
         separator: Separator<'_>,
         last: bool,
         out: &mut Fresh,
     ) -> Result<()> {
         let Part { edits, range } = part;
-        let Some(total) = (leaf.len() as u64).checked_add_signed(edits.gain(range.clone())) else {
+        let gain = edits.gain(range.clone());
+        let Some(total) = (leaf.len() as u64).checked_add_signed(gain) else {
             return Err(ineffective(Edit::Remove));
         };
-        let at_end = leaf.is_empty()
-            || leaf.compare(leaf.len() - 1, edits.rows(), range.start, self.context.order) == Ordering::Less;
-        let mut runs: Vec<(&Columns, Range<usize>)> = Vec::with_capacity((2 * part.len() + 1).min(leaf.len() + 1));
+        // A single edit, which many leaves get, parts a leaf into three runs at most.
+        let mut runs: SmallVec<[(&Columns, Range<usize>); 3]> = SmallVec::new();
         merge(self.context.order, leaf, 0..leaf.len(), part, |columns, range| runs.push((columns, range)))?;
-        let leaves = if total as usize <= self.context.shape.leaf && leaf.v.heap_len() + part.heap_len() <= LEAF_BYTES {
-            if runs.is_empty() { Vec::new() } else { vec![Columns::concat(&runs)] }
-        } else {
+        if total as usize > self.context.shape.leaf || leaf.v.heap_len() + part.heap_len() > LEAF_BYTES {
+            let at_end = leaf.is_empty()
+                || leaf.compare(leaf.len() - 1, edits.rows(), range.start, self.context.order) == Ordering::Less;
             let mut builder = LeafBuilder::new(Plan::for_edit(self.context.shape, total as usize, at_end, last));
             runs.into_iter().for_each(|(columns, range)| builder.extend(columns, range));
-            builder.finish()
-        };
-        self.leaves(leaves, separator, out);
+            self.leaves(builder.finish(), separator, out);
+        } else if !runs.is_empty() {
+            let columns = Columns::concat(&runs);
+            let only_inserts = gain == range.len() as i64;
+            let summary = if only_inserts {
+                summary.and(Summary::of_rows(edits.rows(), range.clone()))
+            } else {
+                Summary::of_rows(&columns, 0..columns.len())
+            };
+            self.leaf(columns, summary, separator, out);
+        }
         Ok(())
     }
 
@@ -297,11 +308,15 @@ impl Applying<'_> {
             push_separator(&mut between, self.context.order, (&pair[0], pair[0].len() - 1), (&pair[1], 0));
         }
         for (i, columns) in leaves.into_iter().enumerate() {
-            let node = Node::Leaf(Arc::new(columns));
-            self.novelty += weight(&node);
-            let (separators, at) = if i == 0 { separator } else { (&between, i - 1) };
-            out.push(separators, at, node);
+            let summary = Summary::of_rows(&columns, 0..columns.len());
+            self.leaf(columns, summary, if i == 0 { separator } else { (&between, i - 1) }, out);
         }
+    }
+
+    fn leaf(&mut self, columns: Columns, summary: Summary, separator: Separator<'_>, out: &mut Fresh) {
+        let node = Node::Leaf(Arc::new(columns));
+        self.novelty += weight(&node);
+        out.push(separator, node, summary);
     }
 
     /// Makes branches over `run`, whose nodes are of `child_level`, and appends them to `out`. Each gets its own of the
@@ -337,10 +352,11 @@ impl Applying<'_> {
         debug_assert_eq!(edit, buffer.len(), "edits of no child");
     }
 
-    fn branch(&mut self, child_level: u8, run: Run, buffer: Edits, (separators, at): Separator<'_>, out: &mut Fresh) {
+    fn branch(&mut self, child_level: u8, run: Run, buffer: Edits, separator: Separator<'_>, out: &mut Fresh) {
         let node = Node::Branch(Arc::new(Branch::new(child_level, run, buffer)));
         self.novelty += weight(&node);
-        out.push(separators, at, node);
+        let summary = node.summary();
+        out.push(separator, node, summary);
     }
 
     /// Joins new children that are too small with a neighbour.

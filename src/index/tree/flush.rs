@@ -165,7 +165,11 @@ fn decode_branch(bytes: &mut &[u8], order: Order, level: u8) -> Result<Branch> {
 fn decode_buffer(bytes: &mut &[u8], order: Order, children: usize) -> Result<Edits> {
     let rows = decode_columns(bytes)?;
     let removes = decode_ints(bytes, rows.len())?;
-    if rows.is_empty() || children == 0 || !rows.ascends(order) || removes.extremes().is_some_and(|(_, max)| max > 1) {
+    if rows.is_empty()
+        || children == 0
+        || !rows.ascends(order)
+        || removes.extremes(0..removes.len()).is_some_and(|(_, max)| max > 1)
+    {
         return Err(damaged("has a buffer that no edits lead to"));
     }
     let edit = |i: usize| if removes.get(i) == 1 { Edit::Remove } else { Edit::Insert };

@@ -72,7 +72,7 @@ impl Node {
 
     pub fn summary(&self) -> Summary {
         match self {
-            Node::Leaf(columns) => Summary::of_rows(columns),
+            Node::Leaf(columns) => Summary::of_rows(columns, 0..columns.len()),
             Node::Branch(branch) => branch.summary(),
         }
     }
@@ -103,10 +103,11 @@ pub(super) struct Summary {
 impl Summary {
     pub const NONE: Summary = Summary { rows: 0, min_tx: u64::MAX, max_tx: 0, max_until: 0 };
 
-    pub fn of_rows(columns: &Columns) -> Summary {
-        let (min_tx, max_tx) = columns.tx.extremes().unwrap_or((Self::NONE.min_tx, Self::NONE.max_tx));
-        let max_until = columns.until.extremes().map_or(Self::NONE.max_until, |(_, max)| max);
-        Summary { rows: columns.len() as u64, min_tx, max_tx, max_until }
+    /// What is to be said of the rows `range`.
+    pub fn of_rows(columns: &Columns, range: Range<usize>) -> Summary {
+        let (min_tx, max_tx) = columns.tx.extremes(range.clone()).unwrap_or((Self::NONE.min_tx, Self::NONE.max_tx));
+        let max_until = columns.until.extremes(range.clone()).map_or(Self::NONE.max_until, |(_, max)| max);
+        Summary { rows: range.len() as u64, min_tx, max_tx, max_until }
     }
 
     pub fn and(self, other: Summary) -> Summary {
@@ -363,7 +364,8 @@ impl Branch {
 
     /// What a parent says of the branch. Rows that the buffer removes still count for the bounds.
     pub fn summary(&self) -> Summary {
-        let buffer = self.buffer.as_ref().map_or(Summary::NONE, |buffer| Summary::of_rows(buffer.rows()));
+        let buffer =
+            self.buffer.as_ref().map_or(Summary::NONE, |buffer| Summary::of_rows(buffer.rows(), 0..buffer.len()));
         let all = self.run.summaries.iter().fold(buffer, |sum, child| sum.and(*child));
         Summary { rows: self.rows, ..all }
     }
