@@ -185,6 +185,13 @@ fn cycles_end() {
     let ring = db_of(&SCHEMA, &[&edges("friend", &[(4, 5), (5, 6), (6, 4)])]);
     let round = "{:db/id 4 :friend [{:db/id 5 :friend [{:db/id 6 :friend [{:db/id 4 :friend [{:db/id 5}]}]}]}]}";
     check(&ring, "[:db/id {:friend ...}]", 4, round);
+    // Levels that are used up leave what was passed, with all attributes asked for, too.
+    let used = "{:db/id 4 :friend [{:db/id 5 :friend [{:db/id 6 :friend [{:db/id 4 :friend [{:db/id 5}]}]}]}]}";
+    check(&ring, "[:db/id {:friend 3}]", 4, used);
+    check(&ring, "[* {:friend 3}]", 4, used);
+    let short = "{:db/id 4 :friend [{:db/id 5 :friend [{:db/id 6}]}]}";
+    check(&ring, "[:db/id {:friend 2}]", 4, short);
+    check(&ring, "[* {:friend 2}]", 4, short);
     let mut both = edges("part", &[(1, 2), (2, 3), (3, 1)]);
     both.extend(edges("spec", &[(1, 2), (2, 1)]));
     let both = db_of(&SCHEMA, &[&both]);
@@ -354,11 +361,9 @@ fn naive(db: &Db, e: u64, levels: usize, seen: &[u64]) -> Vec<(Form, Form)> {
     let mut friends = Vec::new();
     for row in values(Order::Eavt, "friend", Some(e), None) {
         let Value::Ref(friend) = row.v else { continue };
-        if levels == 0 {
-            continue;
-        }
         let inner = match seen.contains(&friend.0) {
             true => vec![id(friend.0)],
+            false if levels == 0 => Vec::new(),
             false => naive(db, friend.0, levels - 1, &[seen, &[friend.0]].concat()),
         };
         if !inner.is_empty() {

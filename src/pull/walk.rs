@@ -131,9 +131,7 @@ impl<'p> Walk<'p> {
         } else {
             let mut forward: Vec<(AttrId, usize)> = Vec::new();
             for (place, spec) in pattern.specs.iter().enumerate() {
-                if let What::Forward(field) = spec.what
-                    && !self.is_exhausted(i, spec)
-                {
+                if let What::Forward(field) = spec.what {
                     forward.push((field.id, place));
                 }
             }
@@ -151,7 +149,6 @@ impl<'p> Walk<'p> {
         }
         for (place, spec) in pattern.specs.iter().enumerate() {
             if let What::Reverse(field) = spec.what
-                && !self.is_exhausted(i, spec)
                 && let Some(slot) = found.get_mut(place)
             {
                 let referring = reader.referring(e, field.id, if field.many { spec.limit } else { Some(1) })?;
@@ -211,13 +208,18 @@ impl<'p> Walk<'p> {
             let key = Value::Keyword(Keyword::new("db/id"));
             entries.push(Entry { key, many: false, items: id(), spec: None });
         }
-        for (spec, values) in pattern.specs.iter().zip(found) {
-            let (many, items) = match (spec.what, values) {
+        for (spec, mut values) in pattern.specs.iter().zip(found) {
+            let exhausted = self.is_exhausted(i, spec);
+            if exhausted && let Some(values) = &mut values {
+                // A recursion that is used up leads nowhere new, and still tells of the entities that it has passed.
+                values.retain(|value| matches!(value, Value::Ref(e) if self.was_seen(i, *e)));
+            }
+            let (many, items) = match (spec.what, values.filter(|values| !values.is_empty())) {
                 (What::Id, _) => (false, if exists { id() } else { Vec::new() }),
                 (What::Forward(field) | What::Reverse(field), Some(values)) => {
                     (field.many, self.items(i, Some(spec), field, values)?)
                 }
-                (What::Forward(_) | What::Reverse(_), None) if self.is_exhausted(i, spec) => continue,
+                (What::Forward(_) | What::Reverse(_), None) if exhausted => continue,
                 (_, _) => (false, Vec::new()),
             };
             entries.push(Entry { key: spec.key.clone(), many, items, spec: Some(spec) });

@@ -16,7 +16,6 @@ const MEANT: &[(&str, &str)] = &[
     ("transact:121", "a tempid that is used as a value only is a new entity"),
     ("parser-rules:8", "a variable that stands twice in the head of a rule asks that both arguments are equal"),
     ("parser-rules:9", "a variable that stands twice in the head of a rule asks that both arguments are equal"),
-    ("pull-api:61", "a recursion that is used up leads nowhere"),
     ("large/pull-api:10", "a pull is at most 1,536 entities deep, and text of that depth is not read"),
     ("transact:132", "a transaction says what it says at its own time; datoms of other times are loaded"),
     ("transact:134", "a transaction says what it says at its own time; datoms of other times are loaded"),
