@@ -1,11 +1,13 @@
 //! The query language as users meet it: every form of a query, its modifiers, its inputs, its errors.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use treering::edn::{Keyword, read};
 use treering::{
-    Cursor, Db, EntityId, Function, Functions, IndexPull, Input, IntoInputs, Order, QueryOptions, Value, explain,
-    explain_analyze, index_pull, inputs, prepare_with, q, q_iter, q_with,
+    Config, Cursor, Db, EntityId, EntityMap, Function, Functions, IndexPull, Input, IntoInputs, Order, QueryOptions,
+    Registry, Value, connect, connect_in, create_database, explain, explain_analyze, index_pull, inputs, prepare_with,
+    q, q_iter, q_with,
 };
 
 /// Four people: 1 Ann 15, 2 Bob 22 (friend of 1), 3 Ann 37 (friend of 2), 4 Oleg without age.
@@ -478,6 +480,37 @@ fn analysis_warns_of_wrong_estimates_and_products() {
     assert!(says("were expected from"), "{told}");
     let unknown = explain("[:find ?e ?f :where [?e :nmae] [?f :name ?n] [?g :age ?a]]", &people()).unwrap();
     assert!(unknown.warnings().iter().any(|w| w.contains("did you mean :name?")), "{unknown}");
+}
+
+#[test]
+fn a_run_tells_what_it_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::file(dir.path().join("numbers.tr"));
+    create_database(&config).unwrap();
+    let conn = connect(&config).unwrap();
+    conn.transact("[{:db/ident :n :db/valueType :db.type/long :db/cardinality :db.cardinality/one}]").unwrap();
+    let numbers = (1..=10_000_u64).map(|e| EntityMap::new().id(EntityId(e)).set(Keyword::new("n"), e as i64));
+    conn.transact(numbers.collect::<Vec<_>>()).unwrap();
+    conn.release().unwrap();
+    // Another registry has a cache of its own, which is empty.
+    let conn = connect_in(&Arc::new(Registry::with_builtins()), &config).unwrap();
+    let db = conn.db();
+    let reads = |query: &str| -> (i64, i64) {
+        let (_, told) =
+            explain_analyze(query, &db, &QueryOptions { threads: Some(1), ..QueryOptions::default() }).unwrap();
+        let told = told.to_form();
+        let steps = told.get(Keyword::new("plan")).and_then(|plan| plan.items()).unwrap();
+        let sum = |key: &str| steps.iter().filter_map(|step| step.get(Keyword::new(key))?.as_int()).sum::<i64>();
+        let planning = told.get(Keyword::new("planning-bytes-read")).and_then(|bytes| bytes.as_int()).unwrap();
+        (sum("nodes"), sum("bytes-read") + planning)
+    };
+    let point = "[:find ?n . :where [5000 :n ?n]]";
+    let (nodes, cold) = reads(point);
+    assert!((1..=4).contains(&nodes) && cold > 0, "{nodes} nodes, {cold} bytes");
+    assert_eq!(reads(point), (nodes, 0), "the nodes are at hand now");
+    let (nodes, cold) = reads("[:find (sum ?n) . :where [_ :n ?n]]");
+    assert!((10..=60).contains(&nodes) && cold > 0, "{nodes} nodes, {cold} bytes");
+    conn.release().unwrap();
 }
 
 #[test]

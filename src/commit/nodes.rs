@@ -6,7 +6,7 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{Address, Decode, Node, NodeSink, NodeSource};
+use crate::index::{Address, Decode, Node, NodeSink, NodeSource, Reads};
 use crate::store::{Cache, CacheStats, Store};
 
 /// The kind of a node's frame.
@@ -110,6 +110,7 @@ impl NodeSource for StoredNodes {
                 );
                 Error::new(ErrorKind::Corrupt, "index/node-not-found", message)
             })?;
+            Reads::bytes(bytes.len());
             self.decode(&bytes, address, decode)
         })
     }
@@ -134,6 +135,7 @@ impl NodeSource for StoredNodes {
         let Ok(found) = self.store.get_many(ranges.collect()) else { return 0 };
         for (span, bytes) in spans.iter().zip(found) {
             let bytes = bytes.unwrap_or_default();
+            Reads::bytes(bytes.len());
             for address in &span.nodes {
                 let from = (u64::from(address.offset) - span.start) as usize;
                 let Some(bytes) = bytes.get(from..from + address.len as usize) else { continue };

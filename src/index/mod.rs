@@ -7,6 +7,7 @@ mod edits;
 mod hitchhiker_tree;
 mod node;
 mod persistent_set;
+mod reads;
 mod settings;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -17,6 +18,7 @@ pub use edits::{Edit, Edits};
 pub use hitchhiker_tree::HitchhikerTree;
 pub use node::{Address, Decode, NoNodes, Node, NodeSink, NodeSource};
 pub use persistent_set::PersistentSet;
+pub(crate) use reads::Reads;
 pub use visibility::Visibility;
 
 use std::fmt::Debug;

@@ -10,7 +10,7 @@ use super::aggregate::Aggregates;
 use super::analyze::{self, RuleBook};
 use super::ast::{Ast, InElement};
 use super::builtin::Functions;
-use super::explain::Explanation;
+use super::explain::{Explanation, Planned};
 use super::find::Found;
 use super::input::Input;
 use super::known::Ready;
@@ -24,6 +24,7 @@ use super::{Query, find, parallel, parse};
 use crate::datom::Value;
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
+use crate::index::Reads;
 
 /// The tables of a query without a database, when its options name none.
 fn standard() -> &'static (Functions, Aggregates) {
@@ -170,7 +171,7 @@ impl Job<'_> {
     /// One run; an error comes with whether a called function failed.
     fn attempt(&self, late: bool) -> Result<(Output, Option<Explanation>), (Error, bool)> {
         let plain = |error| (error, false);
-        let began = self.timed.then(Instant::now);
+        let began = self.timed.then(|| (Instant::now(), Reads::so_far()));
         let mut heap = Heap::default();
         let program = &self.ready.program;
         let run = started(program, self.inputs, self.options, self.depth, &mut heap).map_err(plain)?;
@@ -186,7 +187,7 @@ impl Job<'_> {
             }
         };
         let plan = &known.plan;
-        let planned_in = began.map(|began| began.elapsed());
+        let planned = began.map(|(began, reads)| Planned { time: began.elapsed(), reads: reads.since() });
         let mut cx = executing(&run, heap, self.timed);
         cx.again = again;
         let found = match parallel::split(plan, &mut cx).map_err(plain)? {
@@ -204,9 +205,9 @@ impl Job<'_> {
             Err(error) => return Err((cx.meter.blame(error), false)),
         };
         output.warnings.splice(0..0, known.warnings.iter().cloned());
-        let explanation = began.zip(planned_in).map(|(began, planning)| {
+        let explanation = began.zip(planned).map(|((began, _), planned)| {
             let mut told = Explanation::of(plan, &run, Some(&cx.meter), output.warnings.clone());
-            told.ran(&output, planning, began.elapsed().saturating_sub(planning));
+            told.ran(&output, planned, began.elapsed().saturating_sub(planned.time));
             told
         });
         Ok((output, explanation))

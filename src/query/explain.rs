@@ -15,12 +15,14 @@ use super::run::Run;
 use super::{Query, evaluate};
 use crate::edn::{Form, FormKind};
 use crate::error::Result;
+use crate::index::Reads;
 
 /// The plan of a query with the rows expected of each step, and warnings; after [`explain_analyze`] also what each step
 /// did. `Display` writes a step on each line; [`to_form`](Self::to_form) and [`to_json`](Self::to_json) tell the same.
 ///
 /// The columns after a step stand in brackets, the rows expected after a `~`; after a run the rows that the step took in
-/// and put out, and the time spent in it, its inner plans included.
+/// and put out, the time spent in it, the nodes of indexes that it went to, and their bytes that had to be read from the
+/// store, its inner plans included.
 #[derive(Debug, Clone)]
 pub struct Explanation {
     steps: Vec<ExplainStep>,
@@ -34,10 +36,17 @@ pub struct Explanation {
 #[derive(Debug, Clone, Copy)]
 struct Ran {
     rows: usize,
-    planning: Duration,
+    planned: Planned,
     running: Duration,
     /// Bytes of leaves and of the query's dictionary that were held in the end.
     held: usize,
+}
+
+/// What planning came to: it counts and samples rows in the indexes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Planned {
+    pub time: Duration,
+    pub reads: Reads,
 }
 
 impl Explanation {
@@ -47,8 +56,8 @@ impl Explanation {
     }
 
     /// Adds what the run came to, and warnings of estimates that were far off.
-    pub(super) fn ran(&mut self, output: &Output, planning: Duration, running: Duration) {
-        self.ran = Some(Ran { rows: output.len(), planning, running, held: output.weight() });
+    pub(super) fn ran(&mut self, output: &Output, planned: Planned, running: Duration) {
+        self.ran = Some(Ran { rows: output.len(), planned, running, held: output.weight() });
         let warnings = &mut self.warnings;
         // A query that ends early has smaller steps than were expected.
         if !output.was_cut {
@@ -63,8 +72,8 @@ impl Explanation {
     }
 
     /// As a map: `:plan` with a map for each step (`:step`, `:clause`, `:columns`, `:rows-expected`, and after a run
-    /// `:rows-in`, `:rows-out`, `:batches`, `:ms`; `:inner` plans), `:distinct`, `:warnings`, and after a run `:rows`,
-    /// `:planning-ms`, `:running-ms`, `:bytes-held`.
+    /// `:rows-in`, `:rows-out`, `:batches`, `:ms`, `:nodes`, `:bytes-read`; `:inner` plans), `:distinct`, `:warnings`, and
+    /// after a run `:rows`, `:planning-ms`, `:planning-nodes`, `:planning-bytes-read`, `:running-ms`, `:bytes-held`.
     pub fn to_form(&self) -> Form {
         let steps = self.steps.iter().map(ExplainStep::to_form).collect();
         let warnings = self.warnings.iter().map(|text| FormKind::Str(text.as_str().into()).into()).collect();
@@ -76,7 +85,9 @@ impl Explanation {
         if let Some(ran) = self.ran {
             let ms = |time: Duration| FormKind::Float(time.as_secs_f64() * 1e3).into();
             pairs.push(("rows", FormKind::Int(ran.rows as i64).into()));
-            pairs.push(("planning-ms", ms(ran.planning)));
+            pairs.push(("planning-ms", ms(ran.planned.time)));
+            pairs.push(("planning-nodes", FormKind::Int(ran.planned.reads.nodes as i64).into()));
+            pairs.push(("planning-bytes-read", FormKind::Int(ran.planned.reads.bytes as i64).into()));
             pairs.push(("running-ms", ms(ran.running)));
             pairs.push(("bytes-held", FormKind::Int(ran.held as i64).into()));
         }
@@ -115,9 +126,10 @@ impl fmt::Display for Explanation {
         text.push_str(if self.distinct { "rows are distinct\n" } else { "distinct\n" });
         if let Some(ran) = self.ran {
             let ms = |time: Duration| time.as_secs_f64() * 1e3;
-            let (planning, running) = (ms(ran.planning), ms(ran.running));
-            let line = format!("{} rows; planned in {planning:.3} ms, run in {running:.3} ms", ran.rows);
-            text.push_str(&format!("{line}, {} bytes held\n", ran.held));
+            let (planning, running) = (ms(ran.planned.time), ms(ran.running));
+            let (rows, reads) = (ran.rows, ran.planned.reads);
+            text.push_str(&format!("{rows} rows; planned in {planning:.3} ms{reads}, run in {running:.3} ms"));
+            text.push_str(&format!(", {} bytes held\n", ran.held));
         }
         for warning in &self.warnings {
             text.push_str(&format!("warning: {warning}\n"));

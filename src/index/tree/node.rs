@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use super::apply::{gallop, partition};
 use crate::datom::{AttrId, Columns, Component, Cut, Order, ValueRef, compare};
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{self, Address, Edits, NodeSource, Visibility};
+use crate::index::{self, Address, Edits, NodeSource, Reads, Visibility};
 
 /// How large nodes grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -387,6 +387,7 @@ impl Branch {
     }
 
     pub fn child(&self, i: usize, context: &Context) -> Result<Node> {
+        Reads::node();
         match &self.run.links[i] {
             Link::Novel(novel) => Ok(novel.node.clone()),
             Link::Stored(stored) => stored.load(self.child_level, self.run.summaries[i].rows, context),

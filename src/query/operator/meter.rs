@@ -1,8 +1,10 @@
-//! What each step of a plan did. Rows are always counted, once for each batch; time is taken only where it is asked for.
+//! What each step of a plan did. Rows are always counted, once for each batch; time is taken, and reads are counted, only
+//! where that is asked for.
 
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
+use crate::index::Reads;
 use crate::query::plan::Plan;
 
 /// What one step did so far.
@@ -14,6 +16,24 @@ pub(in crate::query) struct Tally {
     pub batches: u64,
     /// Time inside the step, plans inside of it included.
     pub time: Duration,
+    /// Nodes of indexes that the step went to, and bytes of them that came from the store; as the time.
+    pub reads: Reads,
+}
+
+impl Tally {
+    fn add_since(&mut self, began: Option<Mark>) {
+        if let Some(Mark { at, reads }) = began {
+            self.time += at.elapsed();
+            self.reads += reads.since();
+        }
+    }
+}
+
+/// A moment from which on a step is measured.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::query) struct Mark {
+    at: Instant,
+    reads: Reads,
 }
 
 /// The tallies of all steps of all plans of a run.
@@ -50,28 +70,28 @@ impl<'q> Meter<'q> {
         self.tallies.extend(other.tallies);
     }
 
-    /// The time, where steps are timed.
+    /// The moment, where steps are measured.
     #[inline]
-    pub fn clock(&self) -> Option<Instant> {
-        if self.timed { Some(Instant::now()) } else { None }
+    pub fn mark(&self) -> Option<Mark> {
+        if self.timed { Some(Mark { at: Instant::now(), reads: Reads::so_far() }) } else { None }
     }
 
     /// A step took in so many rows, which began at `began`.
     #[inline]
-    pub fn took_in(&mut self, step: usize, rows: usize, began: Option<Instant>) {
+    pub fn took_in(&mut self, step: usize, rows: usize, began: Option<Mark>) {
         if let Some(tally) = self.tallies.get_mut(step) {
             tally.rows_in += rows as u64;
-            tally.time += began.map_or(Duration::ZERO, |began| began.elapsed());
+            tally.add_since(began);
         }
     }
 
     /// A step put out so many rows, which began at `began`.
     #[inline]
-    pub fn put_out(&mut self, step: usize, rows: usize, began: Option<Instant>) {
+    pub fn put_out(&mut self, step: usize, rows: usize, began: Option<Mark>) {
         if let Some(tally) = self.tallies.get_mut(step) {
             tally.rows_out += rows as u64;
             tally.batches += u64::from(rows > 0);
-            tally.time += began.map_or(Duration::ZERO, |began| began.elapsed());
+            tally.add_since(began);
         }
     }
 
@@ -84,6 +104,7 @@ impl<'q> Meter<'q> {
                 sum.rows_out += tally.rows_out;
                 sum.batches += tally.batches;
                 sum.time += tally.time;
+                sum.reads += tally.reads;
             }
         }
         sums

@@ -22,14 +22,14 @@ impl<'q> Pipeline<'q> {
     }
 
     fn feed_at(&mut self, at: usize, batch: Batch, cx: &mut Exec<'q>) -> Result<()> {
-        let (began, rows) = (cx.meter.clock(), batch.len);
+        let (began, rows) = (cx.meter.mark(), batch.len);
         let fed = self.operators[at].feed(batch, cx);
         cx.meter.took_in(self.base + at, rows, began);
         fed
     }
 
     fn poll_at(&mut self, at: usize, cx: &mut Exec<'q>) -> Result<Option<Batch>> {
-        let began = cx.meter.clock();
+        let began = cx.meter.mark();
         let polled = self.operators[at].poll(cx)?;
         cx.meter.put_out(self.base + at, polled.as_ref().map_or(0, |batch| batch.len), began);
         Ok(polled)

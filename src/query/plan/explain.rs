@@ -125,7 +125,7 @@ impl ExplainStep {
         let clause = self.clause.as_ref().map(|text| format!("   {text}")).unwrap_or_default();
         let did = self.did.map(|did| {
             let ms = did.time.as_secs_f64() * 1e3;
-            format!(", {} in, {} out, {ms:.3} ms", did.rows_in, did.rows_out)
+            format!(", {} in, {} out, {ms:.3} ms{}", did.rows_in, did.rows_out, did.reads)
         });
         out.push_str(&format!(
             "{pad}{}  -> [{}] ~{} rows{}{clause}\n",
@@ -156,6 +156,8 @@ impl ExplainStep {
             pairs.push(("rows-out", number(did.rows_out)));
             pairs.push(("batches", number(did.batches)));
             pairs.push(("ms", FormKind::Float(did.time.as_secs_f64() * 1e3).into()));
+            pairs.push(("nodes", number(did.reads.nodes)));
+            pairs.push(("bytes-read", number(did.reads.bytes)));
         }
         if !self.inner.is_empty() {
             let inner = self.inner.iter().map(|(label, steps)| {
