@@ -137,7 +137,11 @@ fn load_from(
     Ok(Loaded { snapshot, head, provenance, flushed_at: commit.log, log, replayed, tail, purges, merged, kind })
 }
 
-pub(super) fn read_commit(store: &Store, id: u128) -> Result<Commit> {
+/// Reads a commit.
+///
+/// # Errors
+/// `Corrupt` when it is not there or damaged.
+pub(crate) fn read_commit(store: &Store, id: u128) -> Result<Commit> {
     let key = Commit::key(id);
     let bytes = store.get(&key, None)?.ok_or_else(|| {
         let message = format!("the head names the commit {key:?}, which is not in the store");
@@ -155,7 +159,11 @@ pub(super) fn read_retained(store: &Store, id: u128) -> Result<Option<Commit>> {
     }
 }
 
-pub(super) fn restore(commit: &Commit, kind: &dyn IndexKind, nodes: &Arc<dyn NodeSource>) -> Result<Snapshot> {
+/// The database of a commit.
+///
+/// # Errors
+/// `Corrupt` for roots that no flush wrote, `Config` for settings that are not usable.
+pub(crate) fn restore(commit: &Commit, kind: &dyn IndexKind, nodes: &Arc<dyn NodeSource>) -> Result<Snapshot> {
     let settings = edn::read(&commit.index_settings).map_err(|e| e.context("stored index settings"))?;
     let open = |order: Order| -> Result<Arc<dyn Index>> {
         let root = &commit.roots[order as usize];

@@ -14,11 +14,11 @@ mod record;
 mod scrub;
 mod write;
 
-pub(crate) use load::{Loaded, is_overtaken, load, read_head, replay};
-pub(crate) use nodes::{NodeCache, StoredNodes};
-pub(crate) use record::{Head, Purges, head_key};
+pub(crate) use load::{Loaded, is_overtaken, load, read_commit, read_head, replay, restore};
+pub(crate) use nodes::{NodeCache, Packs, StoredNodes, cached_nodes, check_node, check_pack, pack_key};
+pub(crate) use record::{Commit, Head, Purges, branch_of_key, head_key};
 pub(crate) use scrub::scrub;
-pub(crate) use write::{Moment, Provenance, create, flush, move_head, take_over};
+pub(crate) use write::{Moment, Provenance, create, flush, move_head, take_over, write_commit};
 
 /// The format of everything that a database stores. A version reads its own number and those that `docs/file-format.md`
 /// lists; a greater number is refused with an error that says so.

@@ -14,8 +14,51 @@ const KIND: u8 = 2;
 /// A pack that has reached so many bytes is written and followed by another.
 const PACK: usize = 32 << 20;
 
-fn pack_key(pack: u128) -> String {
+/// Where a pack is kept.
+pub(crate) fn pack_key(pack: u128) -> String {
     format!("pack/{pack:032x}")
+}
+
+/// The nodes of a store with a cache of their own.
+pub(crate) fn cached_nodes(store: Store, capacity: usize) -> StoredNodes {
+    StoredNodes::new(store, Arc::new(NodeCache::new(capacity)), "")
+}
+
+/// Verifies every node of a pack; gives their number. `broken` is told of each that is not as it was written; where the next
+/// one begins is then as its header says, if that can be.
+///
+/// # Errors
+/// Those of `broken`.
+pub(crate) fn check_pack(bytes: &[u8], key: &str, broken: &mut dyn FnMut(Error) -> Result<()>) -> Result<u64> {
+    let (mut nodes, mut at) = (0, 0);
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        nodes += 1;
+        let len = match Frame::decode_first(rest, key, at as u64) {
+            Ok((frame, after)) if frame.kind == KIND => rest.len() - after.len(),
+            Ok((frame, after)) => {
+                let message = format!("the blob {key:?} at offset {at} is of kind {} and no node", frame.kind);
+                broken(Error::new(ErrorKind::Corrupt, "store/corrupt", message))?;
+                rest.len() - after.len()
+            }
+            Err(error) => {
+                broken(error)?;
+                let len = Frame::total_len(rest, key, at as u64).unwrap_or(u64::MAX);
+                usize::try_from(len).unwrap_or(usize::MAX)
+            }
+        };
+        at = at.saturating_add(len);
+    }
+    Ok(nodes)
+}
+
+/// Verifies the bytes of a node.
+///
+/// # Errors
+/// `Corrupt` when it is not there or damaged, and those of the store.
+pub(crate) fn check_node(store: &Store, address: Address) -> Result<()> {
+    let (key, start) = (pack_key(address.pack), u64::from(address.offset));
+    let bytes = store.get(&key, Some(start..start + u64::from(address.len)))?.unwrap_or_default();
+    Frame::decode(&bytes, &key, start).map(drop)
 }
 
 /// Decoded nodes of any number of stores, bounded by bytes: each under the number of its store and its address.
@@ -158,7 +201,7 @@ impl NodeSource for StoredNodes {
 pub(super) type WhenStored = Vec<Box<dyn FnOnce() + Send>>;
 
 /// Gathers the nodes of a flush in packs.
-pub(super) struct Packs<'a> {
+pub(crate) struct Packs<'a> {
     nodes: &'a StoredNodes,
     id: u128,
     bytes: Vec<u8>,

@@ -64,7 +64,10 @@ fn exists() -> Error {
 
 /// Writes the nodes of `snapshot` that have no address and the commit record. Returns the snapshot with all nodes
 /// addressed, the record, and what is to be called once a head names that.
-pub(super) fn write_commit(
+///
+/// # Errors
+/// Those of the store.
+pub(crate) fn write_commit(
     nodes: &StoredNodes,
     snapshot: &Snapshot,
     provenance: &Provenance,

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use crate::datom::{Columns, Cut, Order};
 use crate::edn::{Form, Keyword};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// A sorted set of rows in one order: an immutable value that shares structure with those it was made from.
 ///
@@ -170,11 +170,56 @@ pub trait Index: Send + Sync + Debug {
         Ok(0)
     }
 
+    /// All rows that can be read, forward. `lost` is told how many rows each node has that cannot: they belong between the
+    /// chunk before and the one after. For repairs.
+    ///
+    /// The default reads up to the first damage.
+    ///
+    /// # Errors
+    /// Those of the store that are no damage.
+    fn salvage(&self, lost: Lost) -> Result<Box<dyn Cursor>> {
+        Ok(Box::new(UpToDamage { cursor: self.cursor(None, None, Direction::Forward)?, left: self.len(), lost }))
+    }
+
     /// Checks what the kind promises of its structure: order, counts, fill, separators. For tests and `verify`.
     ///
     /// # Errors
     /// `Corrupt`, naming the node and the rule that is broken.
     fn check(&self) -> Result<()>;
+}
+
+/// Is told of rows that cannot be read: how many, and why.
+pub type Lost = Box<dyn FnMut(u64, Error) + Send>;
+
+/// The rows before the first damage.
+struct UpToDamage {
+    cursor: Box<dyn Cursor>,
+    /// Rows that were not read yet.
+    left: u64,
+    lost: Lost,
+}
+
+impl Cursor for UpToDamage {
+    fn next(&mut self) -> Result<Option<Chunk>> {
+        match self.cursor.next() {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                // Asked again, the cursor may do anything.
+                if self.left > 0 {
+                    (self.lost)(std::mem::take(&mut self.left), error);
+                }
+                Ok(None)
+            }
+            next => {
+                let rows = next.as_ref().ok().and_then(|chunk| chunk.as_ref()).map_or(0, Chunk::len);
+                self.left = self.left.saturating_sub(rows as u64);
+                next
+            }
+        }
+    }
+
+    fn seek(&mut self, cut: &Cut) -> Result<()> {
+        self.cursor.seek(cut)
+    }
 }
 
 /// Which way a cursor goes.

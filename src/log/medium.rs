@@ -84,6 +84,34 @@ impl Medium {
         self.store.put(&key, bytes)
     }
 
+    /// The frame of an entry that is copied to `position`, and the hash by which the next one names it. One from which
+    /// something was taken out keeps its hash, `link`.
+    pub fn copied(&self, position: &LogPosition, entry: &Entry, link: u64) -> Result<(Vec<u8>, u64)> {
+        if !entry.rewritten {
+            let frame = self.frame(position, &entry.encode()?)?;
+            let link = self::link(&frame);
+            return Ok((frame, link));
+        }
+        let mut body = link.to_le_bytes().to_vec();
+        body.extend(entry.encode()?);
+        Ok((Frame::encode(REWRITTEN, 0, &body, &self.key(position), position.offset)?, link))
+    }
+
+    /// Writes frames that follow each other, in a segment all of it.
+    pub fn write_many(&self, frames: Vec<(LogPosition, Vec<u8>)>) -> Result<()> {
+        let Some((first, _)) = frames.first() else { return Ok(()) };
+        if !self.in_place {
+            return self.store.put_many(frames.into_iter().map(|(at, frame)| (self.key(&at), frame)).collect());
+        }
+        let (key, start) = (self.key(first), first.offset);
+        let mut bytes = Vec::new();
+        for (at, frame) in frames {
+            bytes.resize((at.offset - start) as usize, 0);
+            bytes.extend(frame);
+        }
+        self.store.write_at(&key, start, bytes)
+    }
+
     /// Where the entry that would go to `position` goes if the segment is left there.
     pub fn sealed(&self, position: &LogPosition) -> LogPosition {
         if !self.in_place || position.offset == 0 {
@@ -163,6 +191,27 @@ impl Medium {
                     let entry = parse(opened.kind, &opened.body, rest).ok();
                     found.extend(entry.map(|(entry, _)| entry));
                 }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The whole entries after `position` that belong to the log, whether or not they follow each other: in segments those of
+    /// [`later`](Self::later).
+    pub fn after_gap(&self, position: &LogPosition) -> Result<Vec<Entry>> {
+        if self.in_place {
+            let mut later = self.later(position)?;
+            // What a writer that was stopped left behind the end is of no number that is missing.
+            later.retain(|entry| entry.seq > position.seq && entry.durable > position.seq);
+            return Ok(later);
+        }
+        let mut found = Vec::new();
+        for key in self.store.list(&format!("{}/", self.prefix))? {
+            let number = key.rsplit_once('/').and_then(|(_, number)| u64::from_str_radix(number, 16).ok());
+            if number.is_some_and(|number| number > position.seq)
+                && let Some(bytes) = self.store.get(&key, None)?
+            {
+                found.extend(Found::decode(bytes, &key).ok().map(|found| found.entry));
             }
         }
         Ok(found)

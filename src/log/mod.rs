@@ -11,15 +11,17 @@
 //! fence, for two writers cannot both have an entry with one number. Every writer there begins with an entry without
 //! transactions, its session; an older one finds it where its own next entry should go.
 
+mod copy;
 mod entry;
 mod medium;
 mod reader;
 mod rewrite;
 mod writer;
 
-pub(crate) use entry::{LogPosition, Transaction};
-pub(crate) use reader::{LogReader, Tail};
-pub(crate) use rewrite::{is_mark, rewrite};
+pub(crate) use copy::LogCopy;
+pub(crate) use entry::{Entry, LogPosition, Transaction};
+pub(crate) use reader::{LogReader, Tail, number_after};
+pub(crate) use rewrite::{check_entry, is_mark, rewrite};
 pub(crate) use writer::LogWriter;
 
 #[cfg(test)]

@@ -155,3 +155,13 @@ impl LogReader {
         Ok(tail)
     }
 }
+
+/// The last transaction of the entries that can still be read after `position`, where the log ends or is damaged; `None` if
+/// there are none.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) fn number_after(store: &Store, incarnation: u128, position: &LogPosition) -> Result<Option<u64>> {
+    let entries = Medium::new(store.clone(), incarnation).after_gap(position)?;
+    Ok(entries.iter().flat_map(|entry| &entry.transactions).map(|transaction| transaction.t).max())
+}

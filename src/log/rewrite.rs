@@ -73,3 +73,11 @@ pub(crate) fn is_mark(store: &Store, key: &str) -> Result<bool> {
     let found = store.get(key, None)?.map(|bytes| Found::decode(store.encoding(), bytes, key)).transpose()?;
     Ok(found.is_some_and(|found| found.entry.transactions.is_empty()))
 }
+
+/// Verifies the blob under `key`, an entry of its own.
+///
+/// # Errors
+/// As [`is_mark`].
+pub(crate) fn check_entry(store: &Store, key: &str) -> Result<()> {
+    is_mark(store, key).map(drop)
+}

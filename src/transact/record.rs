@@ -78,6 +78,11 @@ impl TxRecord {
         &self.merged
     }
 
+    /// The id of the transaction.
+    pub fn t(&self) -> u64 {
+        TX0.saturating_add(self.head.t)
+    }
+
     /// The rows that began.
     pub fn opened(&self) -> &Columns {
         &self.opened

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::node::{Branch, Context, Node, prefetch};
 use super::pending::Pending;
 use crate::datom::Cut;
-use crate::error::Result;
-use crate::index::{Chunk, Cursor, Direction, Visibility};
+use crate::error::{ErrorKind, Result};
+use crate::index::{Chunk, Cursor, Direction, Lost, Visibility};
 
 /// The path to the place the cursor has reached. Every frame holds the children that are still to be visited; the
 /// child that the next frame belongs to is visited already.
@@ -21,6 +21,8 @@ pub(super) struct TreeCursor {
     /// Children that the next request brings beside the one that is visited. It grows with each that is made on the way
     /// along children, so that who looks at one place reads no more than that.
     window: usize,
+    /// Is told of nodes that cannot be read, which then are passed over.
+    lost: Option<Lost>,
 }
 
 struct Frame {
@@ -62,9 +64,40 @@ impl TreeCursor {
             high,
             stack: Vec::with_capacity(4),
             window: 0,
+            lost: None,
         };
         cursor.descend(Arc::clone(root), Pending::default(), cursor.low.is_some(), cursor.high.is_some())?;
         Ok(cursor)
+    }
+
+    /// The same cursor, which passes over what is damaged.
+    pub fn salvaging(self, lost: Lost) -> TreeCursor {
+        TreeCursor { lost: Some(lost), ..self }
+    }
+
+    /// The rows of a child with the edits that the branches above have for it, if it is a leaf; the way into it, if not.
+    fn visit(&mut self, step: Step) -> Result<Option<Chunk>> {
+        let Step { branch, child, pending, cut_low, cut_high } = step;
+        let order = self.context.order;
+        let columns = match branch.child(child, &self.context)? {
+            Node::Branch(branch) => return self.descend(branch, pending, cut_low, cut_high).map(|()| None),
+            Node::Leaf(columns) => columns,
+        };
+        let start = match &self.low {
+            Some(cut) if cut_low => columns.position(order, cut),
+            _ => 0,
+        };
+        let end = match &self.high {
+            Some(cut) if cut_high => columns.position(order, cut),
+            _ => columns.len(),
+        };
+        let pending = self.in_range(pending, cut_low, cut_high);
+        let chunk = if pending.is_empty() {
+            Chunk { columns, start, end: end.max(start) }
+        } else {
+            Chunk::whole(pending.made_to(order, &columns, start..end.max(start))?)
+        };
+        Ok(Some(chunk).filter(|chunk| !chunk.is_empty()))
     }
 
     /// Those of the edits below a node that lie in the range.
@@ -135,29 +168,18 @@ struct Step {
 
 impl Cursor for TreeCursor {
     fn next(&mut self) -> Result<Option<Chunk>> {
-        let order = self.context.order;
-        while let Some(Step { branch, child, pending, cut_low, cut_high }) = self.step() {
-            match branch.child(child, &self.context)? {
-                Node::Branch(branch) => self.descend(branch, pending, cut_low, cut_high)?,
-                Node::Leaf(columns) => {
-                    let start = match &self.low {
-                        Some(cut) if cut_low => columns.position(order, cut),
-                        _ => 0,
-                    };
-                    let end = match &self.high {
-                        Some(cut) if cut_high => columns.position(order, cut),
-                        _ => columns.len(),
-                    };
-                    let pending = self.in_range(pending, cut_low, cut_high);
-                    let chunk = if pending.is_empty() {
-                        Chunk { columns, start, end: end.max(start) }
-                    } else {
-                        Chunk::whole(pending.made_to(order, &columns, start..end.max(start))?)
-                    };
-                    if !chunk.is_empty() {
-                        return Ok(Some(chunk));
-                    }
+        while let Some(step) = self.step() {
+            if self.lost.is_none() {
+                if let Some(chunk) = self.visit(step)? {
+                    return Ok(Some(chunk));
                 }
+                continue;
+            }
+            let rows = step.branch.run().summaries[step.child].rows.saturating_add_signed(step.pending.gain());
+            match (self.visit(step), &mut self.lost) {
+                (Ok(None), _) => {}
+                (Err(error), Some(lost)) if error.kind() == ErrorKind::Corrupt => lost(rows, error),
+                (found, _) => return found,
             }
         }
         Ok(None)

@@ -26,7 +26,7 @@ use std::sync::Arc;
 pub(super) use self::node::{Context, Shape};
 
 use self::node::{Branch, Node};
-use super::{Address, Cursor, Direction, Edits, Index, NodeSink, Visibility};
+use super::{Address, Cursor, Direction, Edits, Index, Lost, NodeSink, Visibility};
 use crate::datom::{Columns, Cut, Order};
 use crate::error::Result;
 
@@ -161,6 +161,11 @@ impl Index for Tree {
 
     fn warm(&self, budget: usize) -> Result<usize> {
         warm::warm(&self.context, &self.root, budget)
+    }
+
+    fn salvage(&self, lost: Lost) -> Result<Box<dyn Cursor>> {
+        let cursor = cursor::TreeCursor::new(&self.context, &self.root, None, None, Direction::Forward, None)?;
+        Ok(Box::new(cursor.salvaging(lost)))
     }
 
     fn check(&self) -> Result<()> {

@@ -143,6 +143,11 @@ impl Pending {
         self.range.is_empty()
     }
 
+    /// How many rows more they lead to.
+    pub fn gain(&self) -> i64 {
+        self.part().map_or(0, |part| part.edits.gain(part.range))
+    }
+
     pub fn part(&self) -> Option<Part<'_>> {
         let edits = self.edits.as_deref().filter(|_| !self.is_empty())?;
         Some(Part { edits, range: self.range.clone() })
