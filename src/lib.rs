@@ -40,6 +40,7 @@ mod error;
 pub mod index;
 mod library;
 mod log;
+mod maintain;
 mod merge;
 mod migrate;
 pub mod pull;
@@ -64,6 +65,11 @@ pub use datom::{
 };
 pub use db::{Attr, Components, Count, DatomFilter, Datoms, Db, Entity, EntityRef, Metrics, Mode};
 pub use error::{Error, ErrorKind, Result};
+pub use maintain::{
+    BackupOptions, BackupReport, Loss, Problem, Progress, RepairOptions, RepairReport, VerifyOptions, VerifyReport,
+    backup, backup_async, backup_in, repair, repair_async, repair_in, restore, restore_async, restore_in, verify,
+    verify_async, verify_in,
+};
 pub use merge::{Conflict, ConflictKind, Merge, MergeBase, diff, merge};
 pub use migrate::{Migration, Migrations};
 pub use pull::{IndexPull, IndexPulled, index_pull, pull, pull_as};
@@ -86,6 +92,8 @@ pub use transact::{
 
 #[cfg(any(test, feature = "testing"))]
 pub use db::testing as db_testing;
+#[cfg(any(test, feature = "testing"))]
+pub use maintain::testing as maintain_testing;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
@@ -130,3 +138,7 @@ struct QueryPage;
 #[cfg(all(doctest, feature = "testing"))]
 #[doc = include_str!("../docs/key-value.md")]
 struct KeyValuePage;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/backup.md")]
+struct BackupPage;

@@ -1,6 +1,8 @@
 //! `:blobs`: blobs in memory that are treated as if they were on a server. Nothing is written in place, so each entry of
 //! the log is a blob of its own.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -1,0 +1,98 @@
+//! What is left of heads, commits and logs.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::{Patient, RepairReport, unless_damaged};
+use crate::commit::{Commit, Head, branch_of_key};
+use crate::edn::Keyword;
+use crate::error::Result;
+
+/// A branch that can be looked for.
+pub(super) struct Branch {
+    pub name: Keyword,
+    /// Absent if it cannot be read.
+    pub head: Option<Head>,
+    /// The log that is the branch's, or may be.
+    pub incarnation: Option<u128>,
+    /// The commits that are the branch's, or may be, the best first: the head's, then others from the newest on.
+    pub commits: Vec<Commit>,
+}
+
+/// The branches of a store. Where no head is left, there is the one that the config names.
+pub(super) fn find(patient: &Patient<'_>, report: &mut RepairReport) -> Result<Vec<Branch>> {
+    let commits = commits(patient, report)?;
+    let mut heads: Vec<(Keyword, Option<Head>)> = Vec::new();
+    for key in patient.store.list("head/")? {
+        let Some(name) = branch_of_key(&key) else { continue };
+        let bytes = patient.store.get(&key, None)?.unwrap_or_default();
+        let head = unless_damaged(Head::decode_at(&bytes, &key))?;
+        if head.is_none() {
+            report.note(format!("{key:?} cannot be read: the newest commit and the log after it take its place"));
+        }
+        heads.push((name, head));
+    }
+    if heads.is_empty() {
+        let name = patient.config.branch_name();
+        report.note(format!("the store has no head: what is found becomes the branch {name}"));
+        heads.push((name, None));
+    }
+    let mut logs = logs(patient)?;
+    let mut claimed = HashSet::new();
+    for head in heads.iter().filter_map(|(_, head)| head.as_ref()) {
+        logs.remove(&head.incarnation);
+        claimed.extend(ancestors(head.commit, &commits));
+    }
+    let mut branches = Vec::new();
+    for (name, head) in heads {
+        let own: HashSet<u128> = head.as_ref().map(|head| ancestors(head.commit, &commits)).unwrap_or_default();
+        let is_known = head.as_ref().is_some_and(|head| own.contains(&head.commit));
+        // Commits of which nobody knows whose they are may be the branch's if its own is not there.
+        let may_be = |id: &u128| own.contains(id) || (!is_known && !claimed.contains(id));
+        let mut candidates: Vec<Commit> =
+            commits.iter().rev().filter(|(id, _)| may_be(id)).map(|(_, c)| c.clone()).collect();
+        if let Some(head) = &head {
+            candidates.sort_by_key(|commit| commit.id != head.commit);
+            if !is_known {
+                let key = Commit::key(head.commit);
+                report.note(format!(
+                    "{key:?}, which the head of {name} names, cannot be read: an older commit takes its place"
+                ));
+            }
+        }
+        let incarnation = head.as_ref().map(|head| head.incarnation).or_else(|| logs.pop_last());
+        branches.push(Branch { name, head, incarnation, commits: candidates });
+    }
+    Ok(branches)
+}
+
+/// The commits that can be read, oldest first: their ids begin with a time.
+fn commits(patient: &Patient<'_>, report: &mut RepairReport) -> Result<BTreeMap<u128, Commit>> {
+    let mut commits = BTreeMap::new();
+    for key in patient.store.list("commit/")? {
+        let Some(id) = key.strip_prefix("commit/").and_then(|id| u128::from_str_radix(id, 16).ok()) else { continue };
+        let Some(bytes) = patient.store.get(&key, None)? else { continue };
+        match unless_damaged(Commit::decode(&bytes, id))? {
+            Some(commit) => drop(commits.insert(id, commit)),
+            None => report.note(format!("{key:?} cannot be read")),
+        }
+    }
+    Ok(commits)
+}
+
+/// A commit and those before it.
+fn ancestors(commit: u128, commits: &BTreeMap<u128, Commit>) -> HashSet<u128> {
+    let (mut found, mut pending) = (HashSet::new(), vec![commit]);
+    while let Some(id) = pending.pop() {
+        if let Some(commit) = commits.get(&id).filter(|_| !found.contains(&id)) {
+            found.insert(id);
+            pending.extend(&commit.parents);
+        }
+    }
+    found
+}
+
+/// The incarnations of the logs.
+fn logs(patient: &Patient<'_>) -> Result<BTreeSet<u128>> {
+    let incarnation = |key: &String| u128::from_str_radix(key.strip_prefix("log/")?.split('/').next()?, 16).ok();
+    Ok(patient.store.list("log/")?.iter().filter_map(incarnation).collect())
+}
