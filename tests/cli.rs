@@ -235,6 +235,42 @@ fn garbage_is_collected() {
 }
 
 #[test]
+fn stores_are_copied_checked_and_repaired() {
+    let place = Place::with_people();
+    let json = |text: String| -> serde_json::Value { serde_json::from_str(&text).expect("json") };
+    let first = place.ok(&["backup", "p.tr", "copy.tr"]);
+    assert!(first.starts_with("copied ") && first.contains("2 transactions"), "{first}");
+    assert!(first.ends_with(":db up to transaction 536870914\n"), "{first}");
+    let again = json(place.ok(&["backup", "p.tr", "copy.tr", "--json", "--prune", "0s"]));
+    assert_eq!(
+        (&again["blobs"], &again["bytes"], &again["branches"][":db"]),
+        (&0.into(), &0.into(), &536_870_914.into())
+    );
+    assert!(place.ok(&["restore", "copy.tr", "again.tr", "--only", "db"]).starts_with("restored "));
+    assert_eq!(place.ok(&["query", "again.tr", NAMES]), place.ok(&["query", "p.tr", NAMES]));
+    assert!(place.fails(1, &["restore", "copy.tr", "p.tr"]).contains("(:db-already-exists)"));
+    assert!(place.fails(1, &["backup", "p.tr", "again.tr"]).contains("(:backup/foreign-target)"));
+    place.ok(&["restore", "copy.tr", "again.tr", "--overwrite"]);
+    assert!(place.fails(2, &["backup", "p.tr"]).contains("the target is missing"));
+
+    let sound = place.ok(&["verify", "p.tr", "--garbage"]);
+    assert!(sound.ends_with("everything is as it must be\n"), "{sound}");
+    place.write("p.tr/head/db", "rubbish");
+    let damaged = place.run(&["verify", "p.tr"]);
+    assert_eq!((damaged.code, damaged.err.as_str()), (1, ""));
+    assert!(damaged.out.contains("head/db: ") && damaged.out.contains("(:store/corrupt)"), "{}", damaged.out);
+    let damaged = place.run(&["verify", "p.tr", "--json"]);
+    assert_eq!(json(damaged.out)["problems"][0]["key"], "head/db");
+
+    let saved = place.ok(&["repair", "p.tr", "saved.tr"]);
+    assert!(saved.starts_with("damaged: \"head/db\"") && saved.ends_with("nothing is lost\n"), "{saved}");
+    assert_eq!(place.ok(&["query", "saved.tr", NAMES]), place.ok(&["query", "copy.tr", NAMES]));
+    assert!(place.fails(1, &["repair", "p.tr", "saved.tr"]).contains("(:db-already-exists)"));
+    let saved = json(place.ok(&["repair", "p.tr", "more.tr", "--json"]));
+    assert_eq!((&saved["branches"][":db"], &saved["losses"]), (&536_870_914.into(), &serde_json::json!([])));
+}
+
+#[test]
 fn migrations() {
     let place = Place::new();
     place.ok(&["create-database", "p.tr"]);

@@ -54,7 +54,7 @@ impl Target {
 }
 
 /// The config of a database that is named by one word.
-fn named(word: &str) -> Outcome<Config> {
+pub fn named(word: &str) -> Outcome<Config> {
     match word {
         ":memory" | ":mem" | ":memory:" => Ok(Config::memory("treering")),
         "" => Err(Failure::Usage("the path of the database is empty".into())),

@@ -46,6 +46,10 @@ enum Command {
     Branch(commands::branch::Args),
     DeleteBranch(commands::branch::DeleteArgs),
     Merge(commands::merge::Args),
+    Backup(commands::backup::Args),
+    Restore(commands::backup::RestoreArgs),
+    Verify(commands::verify::Args),
+    Repair(commands::repair::Args),
     Tour(commands::tour::Args),
     Shell(shell::Args),
 }
@@ -68,6 +72,10 @@ fn run(command: &Command, out: &mut dyn Write) -> Outcome {
         Command::Branch(args) => commands::branch::run(args, out),
         Command::DeleteBranch(args) => commands::branch::delete(args, out),
         Command::Merge(args) => commands::merge::run(args, out),
+        Command::Backup(args) => commands::backup::run(args, out),
+        Command::Restore(args) => commands::backup::run_restore(args, out),
+        Command::Verify(args) => commands::verify::run(args, out),
+        Command::Repair(args) => commands::repair::run(args, out),
         Command::Tour(args) => commands::tour::run(args, out),
         Command::Shell(args) => shell::run(args, out),
     }

@@ -15,6 +15,21 @@ pub fn over_count(count: u64, noun: &str) -> ProgressBar {
     shown(Some(count), &format!("{{bar:28}} {{human_pos}}/{{human_len}} {noun} {{per_sec}} ETA {{eta}} {{msg}}"))
 }
 
+/// A bar over what goes through several stages.
+pub fn of_stages() -> ProgressBar {
+    shown(None, "{bar:28} {human_pos}/{human_len} {msg}")
+}
+
+/// Shows progress on a bar of [`of_stages`].
+pub fn shown_on(bar: &ProgressBar) -> impl Fn(&treering::Progress) + Send + Sync + 'static {
+    let bar = bar.clone();
+    move |progress| {
+        bar.set_length(progress.total.max(progress.done));
+        bar.set_position(progress.done);
+        bar.set_message(format!("{}, {} bytes", progress.stage, grouped(progress.bytes)));
+    }
+}
+
 fn shown(length: Option<u64>, template: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use treering::GcOptions;
 
+use super::age;
 use crate::database::{Target, open_writer};
 use crate::failure::Outcome;
 use crate::progress::grouped;
@@ -46,18 +47,4 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         writeln!(out, "moved {} bytes in use out of packs that were not", grouped(report.moved_bytes))?;
     }
     Ok(())
-}
-
-/// `90s`, `30m`, `1h`, `7d`, or a number of seconds.
-fn age(text: &str) -> Result<Duration, String> {
-    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let seconds = match unit {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return Err(format!("an age is a number with s, m, h or d, such as 30m; got {text:?}")),
-    };
-    let n: u64 = digits.parse().map_err(|_| format!("an age begins with a number, such as 30m; got {text:?}"))?;
-    Ok(Duration::from_secs(n.saturating_mul(seconds)))
 }

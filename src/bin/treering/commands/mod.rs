@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod backup;
 pub mod branch;
 pub mod branches;
 pub mod create;
@@ -13,12 +14,15 @@ pub mod merge;
 pub mod migrate;
 pub mod pull;
 pub mod query;
+pub mod repair;
 pub mod stats;
 pub mod tour;
 pub mod transact;
+pub mod verify;
 
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::failure::{Failure, Outcome};
 
@@ -56,4 +60,18 @@ pub fn confirm(question: &str) -> Outcome<bool> {
     let read = std::io::stdin().lock().read_line(&mut answer);
     read.map_err(|cause| Failure::io("standard input cannot be read", &cause))?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// `90s`, `30m`, `1h`, `7d`, or a number of seconds.
+pub fn age(text: &str) -> Result<Duration, String> {
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(format!("an age is a number with s, m, h or d, such as 30m; got {text:?}")),
+    };
+    let n: u64 = digits.parse().map_err(|_| format!("an age begins with a number, such as 30m; got {text:?}"))?;
+    Ok(Duration::from_secs(n.saturating_mul(seconds)))
 }
