@@ -182,7 +182,7 @@ fn one_damaged_blob_of_a_collected_store_without_history() {
             let mut at = 0;
             while at < bytes.len() {
                 // One node after the other.
-                let frame = treering::store::frame::Frame::decode_first(&bytes[at..], &key, at as u64).unwrap();
+                let frame = treering::store::frame::Sealed::verify(&bytes[at..], &key, at as u64).unwrap();
                 let end = bytes.len() - frame.1.len();
                 let mut damaged = bytes.clone();
                 damaged[at + (end - at) / 2] ^= 4;

@@ -12,8 +12,8 @@ use std::time::Duration;
 use places::{Place, registry_of};
 use support::{Chance, Model, SCHEMA, env_number, one_more, transaction, with_small_nodes};
 use treering::edn::Keyword;
-use treering::store::Store;
-use treering::store::frame::{Frame, HEADER};
+use treering::store::frame::Sealed;
+use treering::store::{Encoding, Store};
 use treering::{
     Attribute, Config, Connection, GcOptions, Order, Problem, Registry, Row, Value, VerifyOptions, VerifyReport,
     connect_in, create_database_in, maintain_testing, verify_in,
@@ -146,9 +146,9 @@ fn frames(key: &str, bytes: &[u8]) -> Vec<(usize, usize)> {
     let step = if key.starts_with("log/") { 8 } else { 1 };
     let (mut found, mut at) = (Vec::new(), 0);
     while let Some(rest) = bytes.get(at..)
-        && let Ok((frame, _)) = Frame::decode_first(rest, key, at as u64)
+        && let Ok((frame, _)) = Sealed::verify(rest, key, at as u64)
     {
-        let end = at + HEADER + frame.body.len();
+        let end = at + frame.frame_len();
         found.push((at, end));
         at = end.next_multiple_of(step);
     }
@@ -334,7 +334,7 @@ fn garbage_is_listed_and_no_problem() {
     let store = place.writable();
     let id = uuid::Uuid::now_v7().as_u128();
     let key = format!("pack/{id:032x}");
-    let bytes = Frame::encode(2, 0, b"a node that nothing refers to", &key, 0).unwrap();
+    let bytes = Encoding::PLAIN.seal(2, 0, b"a node that nothing refers to", &key, 0).unwrap();
     store.put(&key, bytes.clone()).unwrap();
     let report = verify(&registry_of(&[&place]), &place);
     assert!(report.is_sound(), "{:?}", report.problems);

@@ -58,6 +58,14 @@ impl Kin {
         self
     }
 
+    /// Calls branches by the names that they have in another store.
+    pub fn rename(&mut self, names: &std::collections::HashMap<u128, u128>) {
+        let fork = self.fork.iter_mut().filter_map(|fork| fork.source.as_mut());
+        for source in fork.chain(self.merges.iter_mut().filter_map(|merge| merge.source.as_mut())) {
+            *source = names.get(source).copied().unwrap_or(*source);
+        }
+    }
+
     /// The commit of the last merge of a branch into this one.
     pub fn merge_of(&self, source: Option<u128>) -> Option<u128> {
         self.merges.iter().find(|merge| merge.source == source).map(|merge| merge.commit)

@@ -7,7 +7,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Address, Decode, Node, NodeSink, NodeSource, Reads};
-use crate::store::{Cache, CacheStats, Store};
+use crate::store::frame::Sealed;
+use crate::store::{Cache, CacheStats, Encoding, Store};
 
 /// The kind of a node's frame.
 const KIND: u8 = 2;
@@ -29,11 +30,16 @@ pub(crate) fn cached_nodes(store: Store, capacity: usize) -> StoredNodes {
 ///
 /// # Errors
 /// Those of `broken`.
-pub(crate) fn check_pack(bytes: &[u8], key: &str, broken: &mut dyn FnMut(Error) -> Result<()>) -> Result<u64> {
+pub(crate) fn check_pack(
+    encoding: &Encoding,
+    bytes: &[u8],
+    key: &str,
+    broken: &mut dyn FnMut(Error) -> Result<()>,
+) -> Result<u64> {
     let (mut nodes, mut at) = (0, 0);
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
         nodes += 1;
-        let len = match Frame::decode_first(rest, key, at as u64) {
+        let len = match encoding.open_first(rest, key, at as u64) {
             Ok((frame, after)) if frame.kind == KIND => rest.len() - after.len(),
             Ok((frame, after)) => {
                 let message = format!("the blob {key:?} at offset {at} is of kind {} and no node", frame.kind);
@@ -42,7 +48,7 @@ pub(crate) fn check_pack(bytes: &[u8], key: &str, broken: &mut dyn FnMut(Error) 
             }
             Err(error) => {
                 broken(error)?;
-                let len = Frame::total_len(rest, key, at as u64).unwrap_or(u64::MAX);
+                let len = Sealed::total_len(rest, key, at as u64).unwrap_or(u64::MAX);
                 usize::try_from(len).unwrap_or(usize::MAX)
             }
         };
@@ -58,7 +64,7 @@ pub(crate) fn check_pack(bytes: &[u8], key: &str, broken: &mut dyn FnMut(Error) 
 pub(crate) fn check_node(store: &Store, address: Address) -> Result<()> {
     let (key, start) = (pack_key(address.pack), u64::from(address.offset));
     let bytes = store.get(&key, Some(start..start + u64::from(address.len)))?.unwrap_or_default();
-    Frame::decode(&bytes, &key, start).map(drop)
+    store.encoding().open(&bytes, &key, start).map(drop)
 }
 
 /// Decoded nodes of any number of stores, bounded by bytes: each under the number of its store and its address.

@@ -94,7 +94,7 @@ impl Medium {
         }
         let mut body = link.to_le_bytes().to_vec();
         body.extend(entry.encode()?);
-        Ok((Frame::encode(REWRITTEN, 0, &body, &self.key(position), position.offset)?, link))
+        Ok((self.store.encoding().seal(REWRITTEN, 0, &body, &self.key(position), position.offset)?, link))
     }
 
     /// Writes frames that follow each other, in a segment all of it.
@@ -211,7 +211,7 @@ impl Medium {
             if number.is_some_and(|number| number > position.seq)
                 && let Some(bytes) = self.store.get(&key, None)?
             {
-                found.extend(Found::decode(bytes, &key).ok().map(|found| found.entry));
+                found.extend(Found::decode(self.store.encoding(), bytes, &key).ok().map(|found| found.entry));
             }
         }
         Ok(found)

@@ -4,6 +4,7 @@
 //! commits before the rest. So when all is copied and the commit is still in the source, nothing was missed; if it is
 //! gone, the copying begins again at the head that has come since, and finds most of the work done.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,16 +13,16 @@ use uuid::Uuid;
 use super::log::{self, Placed};
 use super::note::{self, Note};
 use super::options::{BackupOptions, BackupReport};
-use super::packs::{commits_of, copy_packs, packs_of};
+use super::packs::{Commits, commits_of, copy_packs, packs_of};
 use crate::commit::{self, Commit, Head, StoredNodes, branch_of_key, gc, head_key};
-use crate::config::{Config, StoreConfig};
+use crate::config::Config;
 use crate::conn::connect_in;
 use crate::datom::EntityId;
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{LogPosition, LogReader};
-use crate::registry::{Access, Registry};
-use crate::store::{BoxFuture, Store};
+use crate::registry::Registry;
+use crate::store::{Access, BoxFuture, Store, StoreConfig};
 
 /// Copies the database of `source` to the store of `target`, which is created where there is none. The source's writer, in
 /// this process or another, need not stop. What the target has already is not copied again, so the next backup to the same
@@ -146,14 +147,20 @@ fn run(
         let message = "the source and the target of the backup are one store; give the target another";
         return Err(Error::new(ErrorKind::Argument, "backup/same-store", message));
     }
+    // Packs are copied as they are, and each store has a key of its own.
+    if source.store_config().encoding().encrypts() || target.store_config().encoding().encrypts() {
+        let message = "encrypted stores cannot be backed up or restored: each has a key of its own; copy its blobs instead, or \
+                       repair it into a new store";
+        return Err(Error::new(ErrorKind::Config, "backup/encrypted", message));
+    }
     let span = tracing::debug_span!("backup", restoring);
     let _entered = span.enter();
     let began = Instant::now();
     let from = registry.connect_store(&source, Access::ReadOnly)?;
     let to = registry.create_store(&target)?;
     let mut report = copy_database(registry, (&source, &from), (&target, &to), options, restoring);
-    for (config, store) in [(&source, from), (&target, to)] {
-        let released = registry.release_store(config, store);
+    for store in [from, to] {
+        let released = store.close();
         report = report.and_then(|report| released.map(|()| report));
     }
     report.map(|report| BackupReport { elapsed: began.elapsed(), ..report })
@@ -218,7 +225,10 @@ struct Ready {
     before: Option<Standing>,
     head: Head,
     note: Note,
+    /// Those of the branch's own log, the head's last.
     commits: Vec<Commit>,
+    /// Those of other branches that it refers to.
+    others: Vec<Commit>,
 }
 
 struct Job<'a> {
@@ -248,7 +258,12 @@ impl Job<'_> {
                 }
                 return Err(missing(Some(name)));
             };
-            branches.push(Branch { head: Head::decode_at(&bytes, &key)?, key, name, bytes });
+            let head = Head::decode_at(self.from.encoding(), bytes.clone(), &key)?;
+            if !head.is_removed() {
+                branches.push(Branch { head, key, name, bytes });
+            } else if !self.options.branches.is_empty() {
+                return Err(missing(Some(name)));
+            }
         }
         if branches.is_empty() { Err(missing(None)) } else { Ok(branches) }
     }
@@ -283,27 +298,76 @@ impl Job<'_> {
         let wanted = match self.options.branches.is_empty() {
             true => None,
             false => {
-                let commits: Vec<Commit> = changed.iter().flat_map(|(.., commits)| commits.clone()).collect();
+                let commits: Vec<Commit> = changed
+                    .iter()
+                    .flat_map(|(.., commits)| commits.own.iter().chain(&commits.others))
+                    .cloned()
+                    .collect();
                 Some(packs_of(self.registry, self.from, &commits)?)
             }
         };
         copy_packs(self.from, self.to, wanted.as_ref(), &mut self.report, &self.options.watcher)?;
         let mut ready = Vec::new();
         for (branch, standing, commits) in changed {
-            let placed = self.copy_log(branch, standing.as_ref(), &commits)?;
+            let placed = self.copy_log(branch, standing.as_ref(), &commits.own)?;
             ready.push(self.ready(branch, standing, commits, placed)?);
         }
+        self.relate(&mut ready)?;
         self.publish(ready)
+    }
+
+    /// Lets the heads of the target know each other by the incarnations that they have there.
+    fn relate(&self, ready: &mut Vec<Ready>) -> Result<()> {
+        let (mut of_source, mut of_target) = (HashMap::new(), HashMap::new());
+        for Ready { before, head, note, .. } in ready.iter() {
+            of_source.insert(note.incarnation, head.incarnation);
+            if let Some(before) = before {
+                of_target.insert(before.head.incarnation, head.incarnation);
+            }
+        }
+        let mut unchanged = Vec::new();
+        for key in self.to.list("head/")? {
+            let Some(bytes) = self.to.get(&key, None)?.filter(|_| ready.iter().all(|ready| ready.key != key)) else {
+                continue;
+            };
+            let (Some(name), Some(note)) = (branch_of_key(&key), Note::of(self.to, &bytes)?) else { continue };
+            let head = Head::decode_at(self.to.encoding(), bytes.clone(), &key)?;
+            of_source.insert(note.incarnation, head.incarnation);
+            unchanged.push((key, name, Standing { bytes, head, note: Some(note.clone()) }, note));
+        }
+        for Ready { head, .. } in ready.iter_mut() {
+            head.kin.rename(&of_source);
+        }
+        if self.restoring {
+            return Ok(());
+        }
+        for (key, name, standing, note) in unchanged {
+            let mut head = standing.head.clone();
+            head.kin.rename(&of_target);
+            if head.kin != standing.head.kin {
+                ready.push(Ready {
+                    key,
+                    name,
+                    before: Some(standing),
+                    head,
+                    note,
+                    commits: Vec::new(),
+                    others: Vec::new(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The branch in the target, if there is one that may be replaced.
     fn standing(&self, key: &str) -> Result<Option<Standing>> {
         let Some(bytes) = self.to.get(key, None)? else { return Ok(None) };
         let note = if self.restoring { None } else { Note::of(self.to, &bytes)? };
-        if note.is_none() && !self.options.overwrite {
+        let head = Head::decode_at(self.to.encoding(), bytes.clone(), key)?;
+        if note.is_none() && !self.options.overwrite && !head.is_removed() {
             return Err(if self.restoring { exists() } else { foreign(key) });
         }
-        Ok(Some(Standing { head: Head::decode_at(&bytes, key)?, bytes, note }))
+        Ok(Some(Standing { head, bytes, note }))
     }
 
     /// Whether the target has all of the branch. Another database is not to be replaced unasked.
@@ -336,7 +400,8 @@ impl Job<'_> {
     }
 
     /// The head and the commits as they are in the target.
-    fn ready(&self, branch: &Branch, before: Option<Standing>, commits: Vec<Commit>, placed: Placed) -> Result<Ready> {
+    fn ready(&self, branch: &Branch, before: Option<Standing>, commits: Commits, placed: Placed) -> Result<Ready> {
+        let Commits { own: commits, others } = commits;
         let last = commits.last().map_or(0, |commit| commit.basis_t);
         let note = Note {
             incarnation: branch.head.incarnation,
@@ -360,7 +425,12 @@ impl Job<'_> {
             let log = placed.places.get(&commit.log.seq).copied().unwrap_or(unknown);
             told.push(Commit { log, config: self.config_of(&commit.config)?, ..commit });
         }
-        Ok(Ready { key: branch.key.clone(), name: branch.name, before, head, note, commits: told })
+        let elsewhere = |commit: Commit| {
+            let log = LogPosition { seq: commit.log.seq, ..LogPosition::START };
+            Ok(Commit { log, config: self.config_of(&commit.config)?, ..commit })
+        };
+        let others = others.into_iter().map(elsewhere).collect::<Result<Vec<Commit>>>()?;
+        Ok(Ready { key: branch.key.clone(), name: branch.name, before, head, note, commits: told, others })
     }
 
     /// The config that a database remembers, in the target's store.
@@ -368,7 +438,7 @@ impl Job<'_> {
         let config = Config::from_edn(config).map_err(|error| error.context("the stored config"))?;
         let id = self.target.given_id().or(config.store_config().given_id());
         let store = StoreConfig::new(self.target.backend().as_str());
-        let store = id.map_or(store.clone(), |id| store.with_id(id));
+        let store = id.map_or(store.clone(), |id| store.with_id(id)).with_encoding(self.target.encoding().clone());
         Ok(config.store(store).to_form().to_string())
     }
 
@@ -386,8 +456,15 @@ impl Job<'_> {
                 present.extend(is_there.then_some(commit));
             }
         }
+        // The branch that a commit is of knows its place.
+        let mut told: HashSet<u128> = present.iter().map(|commit| commit.id).collect();
+        for commit in ready.iter().flat_map(|ready| &ready.others) {
+            if told.insert(commit.id) && self.from.size(&Commit::key(commit.id))?.is_some() {
+                present.push(commit);
+            }
+        }
         for commit in present {
-            let (key, bytes) = (Commit::key(commit.id), commit.encode()?);
+            let (key, bytes) = (Commit::key(commit.id), commit.encode(self.to.encoding())?);
             if self.to.get(&key, None)?.as_ref() == Some(&bytes) {
                 continue;
             }
@@ -396,7 +473,7 @@ impl Job<'_> {
             self.to.put(&key, bytes)?;
         }
         for Ready { key, before, head, note, .. } in &ready {
-            let bytes = head.encode_at(key)?;
+            let bytes = head.encode_at(self.to.encoding(), key)?;
             if !self.restoring {
                 note.write(self.to, &bytes)?;
             }
@@ -410,6 +487,7 @@ impl Job<'_> {
         self.tidy(&ready)?;
         self.report.branches.extend(ready.iter().map(|ready| (ready.name, EntityId(ready.note.basis))));
         self.report.branches.sort_unstable();
+        self.report.branches.dedup();
         Ok(())
     }
 
@@ -448,7 +526,7 @@ impl Job<'_> {
         let nodes = Arc::new(StoredNodes::uncached(self.to.clone()));
         let blobs = gc::Blobs::list(self.to)?;
         let cutoff = now().saturating_sub(age);
-        let marked = gc::mark(&nodes, (&commit.index, kind.as_ref()), cutoff)?;
+        let marked = gc::mark(&nodes, (&commit.index, kind.as_ref()), &gc::roots(self.to, cutoff)?, cutoff)?;
         let garbage = marked.garbage(self.to, &blobs, cutoff, None)?;
         self.report.deleted += garbage.blobs().count() as u64;
         garbage.sweep(self.to)
@@ -475,14 +553,15 @@ impl Job<'_> {
         let head = Head { commit: commit.id, closed_at: Some(LogPosition::START), ..Head::new(incarnation) };
         let (end, basis) = (LogPosition::START, commit.basis_t);
         let note = Note { incarnation, head: Vec::new(), end, basis, is_stale: true };
-        let bytes = head.encode_at(&key)?;
+        let bytes = head.encode_at(self.to.encoding(), &key)?;
         if !self.restoring {
             note.write(self.to, &bytes)?;
         }
         if !self.to.swap(&key, before.as_ref().map(|standing| standing.bytes.as_slice()), bytes)? {
             return Err(foreign(&key));
         }
-        let ready = Ready { key, name: source.branch_name(), before, head, note, commits: vec![commit] };
+        let ready =
+            Ready { key, name: source.branch_name(), before, head, note, commits: vec![commit], others: Vec::new() };
         self.tidy(&[ready])?;
         self.report.branches.push((source.branch_name(), EntityId(basis)));
         Ok(())

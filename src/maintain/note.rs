@@ -9,7 +9,6 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::LogPosition;
 use crate::store::Store;
-use crate::store::frame::Frame;
 
 /// The kind of a note's frame.
 const KIND: u8 = 8;
@@ -41,8 +40,8 @@ impl Note {
     pub fn of(store: &Store, head: &[u8]) -> Result<Option<Note>> {
         let key = key(head);
         let Some(bytes) = store.get(&key, None)? else { return Ok(None) };
-        let body = Frame::decode(&bytes, &key, 0)?.body;
-        let note = postcard::from_bytes(body).map_err(|e| {
+        let body = store.encoding().open(&bytes, &key, 0)?.body;
+        let note = postcard::from_bytes(&body).map_err(|e| {
             Error::new(ErrorKind::Corrupt, "store/corrupt", format!("the note {key:?} cannot be decoded")).caused_by(e)
         })?;
         Ok(Some(note))
@@ -54,7 +53,7 @@ impl Note {
         let body = postcard::to_stdvec(self).map_err(|e| {
             Error::new(ErrorKind::Internal, "commit/encode", "a note of a backup cannot be encoded").caused_by(e)
         })?;
-        store.put(&key, Frame::encode(KIND, 0, &body, &key, 0)?)
+        store.put(&key, store.encoding().seal(KIND, 0, &body, &key, 0)?)
     }
 }
 

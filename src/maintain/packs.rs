@@ -8,28 +8,53 @@ use crate::commit::{self, Commit, Head, cached_nodes, check_pack, pack_key};
 use crate::edn::Keyword;
 use crate::error::Result;
 use crate::index::NodeSource;
+use crate::log::LogPosition;
 use crate::registry::Registry;
 use crate::store::Store;
 
-/// The commits that lead up to a head's and that the target lacks, oldest first, and the head's, which is the last. Where one
-/// is in the target, those before it are, too, or were collected.
-pub(super) fn commits_of(from: &Store, to: &Store, head: &Head) -> Result<Vec<Commit>> {
-    let last = commit::read_commit(from, head.commit)?;
-    let (mut seen, mut pending) = (HashSet::from([last.id]), last.parents.clone());
-    let mut commits = vec![last];
-    while let Some(id) = pending.pop() {
+/// The commits that a head leads to.
+pub(super) struct Commits {
+    /// Those of the branch's own log, oldest first; the head's is the last.
+    pub own: Vec<Commit>,
+    /// Those of other branches: that it began with, that were merged, that are kept for merges.
+    pub others: Vec<Commit>,
+}
+
+/// The commits that a head leads to and that the target lacks, and the head's. Where one is in the target, those before it
+/// are, too, or were collected.
+pub(super) fn commits_of(from: &Store, to: &Store, head: &Head) -> Result<Commits> {
+    let mut last = commit::read_commit(from, head.commit)?;
+    let (mut seen, mut pending) = (HashSet::from([last.id]), head.kin.kept.clone());
+    let mut lacking = |id: u128| -> Result<Option<Commit>> {
         let key = Commit::key(id);
         if !seen.insert(id) || to.size(&key)?.is_some() {
-            continue;
+            return Ok(None);
         }
         // Collected before, or meanwhile.
-        let Some(bytes) = from.get(&key, None)? else { continue };
-        let commit = Commit::decode(&bytes, id)?;
-        pending.extend(&commit.parents);
-        commits.push(commit);
+        from.get(&key, None)?.map(|bytes| Commit::decode(from.encoding(), &bytes, id)).transpose()
+    };
+    let mut own = Vec::new();
+    loop {
+        // What the first commit of a log follows is of another.
+        let is_first = last.log == LogPosition::START;
+        let (first, rest) = last.parents.split_at(usize::from(!is_first).min(last.parents.len()));
+        pending.extend(rest);
+        let before = first.first().copied();
+        own.push(last);
+        match before.map(&mut lacking).transpose()?.flatten() {
+            Some(commit) => last = commit,
+            None => break,
+        }
     }
-    commits.reverse();
-    Ok(commits)
+    own.reverse();
+    let mut others = Vec::new();
+    while let Some(id) = pending.pop() {
+        if let Some(commit) = lacking(id)? {
+            pending.extend(&commit.parents);
+            others.push(commit);
+        }
+    }
+    Ok(Commits { own, others })
 }
 
 /// The keys of the packs that commits refer to.
@@ -69,7 +94,7 @@ pub(super) fn copy_packs(
         watcher.tell("packs", done as u64, keys.len() as u64, report.bytes);
         // One that is gone was collected since: no commit that is still there needs it.
         let Some(bytes) = from.get(key, None)? else { continue };
-        check_pack(&bytes, key, &mut Err)?;
+        check_pack(from.encoding(), &bytes, key, &mut Err)?;
         report.blobs += 1;
         report.bytes += bytes.len() as u64;
         to.put(key, bytes)?;

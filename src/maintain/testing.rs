@@ -8,8 +8,9 @@ use crate::datom::{Columns, Order, Row};
 use crate::edn::Keyword;
 use crate::error::Result;
 use crate::index::{Direction, NodeSource};
-use crate::registry::{Access, Registry};
+use crate::registry::Registry;
 use crate::schema::{Attribute, Schema};
+use crate::store::Access;
 
 /// Puts another commit in the place of the one that the head of a closed database names: with the rows that `edit` answers
 /// for those of each order, and the attributes that `redefine` has changed.
@@ -55,8 +56,9 @@ pub fn falsify(
     };
     let (_, written, _) =
         commit::write_commit(&nodes, &snapshot, &provenance, stored.parents, stored.log, stored.created_at)?;
-    let moved = Head { commit: written.id, ..head.clone() };
+    let mut moved = Head { commit: written.id, ..head.clone() };
     debug_assert!(store.get(&head_key(branch), None)?.is_some());
-    commit::move_head(&store, branch, &head, &moved)?;
-    registry.release_store(&config, store)
+    commit::move_head(&store, branch, &head, &mut moved)?;
+    drop((nodes, source));
+    store.close()
 }

@@ -6,6 +6,7 @@ use super::{Patient, RepairReport, unless_damaged};
 use crate::commit::{Commit, Head, branch_of_key};
 use crate::edn::Keyword;
 use crate::error::Result;
+use crate::log::LogPosition;
 
 /// A branch that can be looked for.
 pub(super) struct Branch {
@@ -25,7 +26,10 @@ pub(super) fn find(patient: &Patient<'_>, report: &mut RepairReport) -> Result<V
     for key in patient.store.list("head/")? {
         let Some(name) = branch_of_key(&key) else { continue };
         let bytes = patient.store.get(&key, None)?.unwrap_or_default();
-        let head = unless_damaged(Head::decode_at(&bytes, &key))?;
+        let head = unless_damaged(Head::decode_at(patient.store.encoding(), bytes, &key))?;
+        if head.as_ref().is_some_and(Head::is_removed) {
+            continue;
+        }
         if head.is_none() {
             report.note(format!("{key:?} cannot be read: the newest commit and the log after it take its place"));
         }
@@ -40,11 +44,11 @@ pub(super) fn find(patient: &Patient<'_>, report: &mut RepairReport) -> Result<V
     let mut claimed = HashSet::new();
     for head in heads.iter().filter_map(|(_, head)| head.as_ref()) {
         logs.remove(&head.incarnation);
-        claimed.extend(ancestors(head.commit, &commits));
+        claimed.extend(line(head, &commits));
     }
     let mut branches = Vec::new();
     for (name, head) in heads {
-        let own: HashSet<u128> = head.as_ref().map(|head| ancestors(head.commit, &commits)).unwrap_or_default();
+        let own: HashSet<u128> = head.as_ref().map(|head| line(head, &commits)).unwrap_or_default();
         let is_known = head.as_ref().is_some_and(|head| own.contains(&head.commit));
         // Commits of which nobody knows whose they are may be the branch's if its own is not there.
         let may_be = |id: &u128| own.contains(id) || (!is_known && !claimed.contains(id));
@@ -71,7 +75,7 @@ fn commits(patient: &Patient<'_>, report: &mut RepairReport) -> Result<BTreeMap<
     for key in patient.store.list("commit/")? {
         let Some(id) = key.strip_prefix("commit/").and_then(|id| u128::from_str_radix(id, 16).ok()) else { continue };
         let Some(bytes) = patient.store.get(&key, None)? else { continue };
-        match unless_damaged(Commit::decode(&bytes, id))? {
+        match unless_damaged(Commit::decode(patient.store.encoding(), &bytes, id))? {
             Some(commit) => drop(commits.insert(id, commit)),
             None => report.note(format!("{key:?} cannot be read")),
         }
@@ -79,13 +83,15 @@ fn commits(patient: &Patient<'_>, report: &mut RepairReport) -> Result<BTreeMap<
     Ok(commits)
 }
 
-/// A commit and those before it.
-fn ancestors(commit: u128, commits: &BTreeMap<u128, Commit>) -> HashSet<u128> {
-    let (mut found, mut pending) = (HashSet::new(), vec![commit]);
+/// The commits of a branch's own log, as far as they follow each other.
+fn line(head: &Head, commits: &BTreeMap<u128, Commit>) -> HashSet<u128> {
+    let (mut found, mut pending) = (HashSet::new(), vec![head.commit]);
+    pending.extend(head.kin.fork.map(|fork| fork.first));
     while let Some(id) = pending.pop() {
         if let Some(commit) = commits.get(&id).filter(|_| !found.contains(&id)) {
             found.insert(id);
-            pending.extend(&commit.parents);
+            // What the first commit of a log follows, or what was merged, is of another branch.
+            pending.extend(commit.parents.first().filter(|_| commit.log != LogPosition::START));
         }
     }
     found

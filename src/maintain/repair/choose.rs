@@ -47,7 +47,10 @@ pub(super) fn choose(patient: &Patient<'_>, branch: &Branch, report: &mut Repair
         fallback = fallback.or(Some(chosen));
     }
     let start = branch.head.as_ref().map_or(LogPosition::START, |head| head.log_start);
+    // The log of a branch that was made from another says nothing of what that had.
+    let is_fork = branch.head.as_ref().is_some_and(|head| head.kin.fork.is_some());
     if start == LogPosition::START
+        && !is_fork
         && let Some(fresh) = from_nothing(patient, branch, report)?
         && (fallback.is_none() || leads(patient, branch, LogPosition::START, end)?)
     {

@@ -18,8 +18,8 @@ use crate::config::Config;
 use crate::datom::EntityId;
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
-use crate::registry::{Access, Registry};
-use crate::store::{BoxFuture, Store};
+use crate::registry::Registry;
+use crate::store::{Access, BoxFuture, Store};
 
 /// How a store is repaired.
 #[derive(Debug, Clone, Default)]
@@ -149,8 +149,8 @@ pub fn repair_in(
     let from = registry.connect_store(&source, Access::ReadOnly)?;
     let to = registry.create_store(&target)?;
     let mut report = repair_stores(registry, (&source, &from), (&target, &to), options);
-    for (config, store) in [(&source, from), (&target, to)] {
-        let released = registry.release_store(config, store);
+    for store in [from, to] {
+        let released = store.close();
         report = report.and_then(|report| released.map(|()| report));
     }
     report.map(|report| RepairReport { elapsed: began.elapsed(), ..report })

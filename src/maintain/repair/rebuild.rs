@@ -9,13 +9,13 @@ use super::choose::Chosen;
 use super::replay::{Walk, unless_broken};
 use super::{Loss, Patient, RepairReport};
 use crate::commit::{self, Head, Packs, Provenance, Purges, StoredNodes, head_key};
-use crate::config::{Config, StoreConfig};
+use crate::config::Config;
 use crate::datom::{EntityId, Order, TX0};
 use crate::db::Snapshot;
 use crate::error::Result;
 use crate::index::NodeSource;
 use crate::log::{LogCopy, LogPosition};
-use crate::store::Store;
+use crate::store::{Store, StoreConfig};
 
 /// Bytes of new nodes after which they are stored.
 const NOVELTY: usize = 64 << 20;
@@ -45,7 +45,7 @@ pub(super) fn rebuild(
         ..Head::new(copied.incarnation)
     };
     let key = head_key(branch.name);
-    to.put(&key, head.encode_at(&key)?)?;
+    to.put(&key, head.encode_at(to.encoding(), &key)?)?;
     let rows = |order: Order| snapshot.index(order).len();
     work.report.rows += rows(Order::Eavt) + rows(Order::HistoryEavt);
     work.report.branches.push((branch.name, snapshot.basis_t));
@@ -208,7 +208,7 @@ fn config_of(config: &str, target: &Config) -> Result<String> {
     let target = target.store_config();
     let id = target.given_id().or(config.store_config().given_id());
     let store = StoreConfig::new(target.backend().as_str());
-    let store = id.map_or(store.clone(), |id| store.with_id(id));
+    let store = id.map_or(store.clone(), |id| store.with_id(id)).with_encoding(target.encoding().clone());
     Ok(config.store(store).to_form().to_string())
 }
 

@@ -35,8 +35,12 @@ pub(super) fn check(
     let lines = check.heads(heads)?;
     check.packs()?;
     let commits = check.commits()?;
-    let reached = check.trees(&lines, &commits)?;
+    let gone = check.gone()?;
+    let reached = check.trees(&lines, &gone, &commits)?;
     let mut logs = journal::Logs::list(store)?;
+    for head in &gone {
+        logs.leave(head.incarnation);
+    }
     for line in &lines {
         let commit = check.commit(line.head.commit)?;
         journal::check(&check.source(), line, commit.as_ref(), &mut logs, check.findings)?;
@@ -85,7 +89,8 @@ impl<'a> Check<'a, '_> {
             if branch_of_key(key).is_none() {
                 self.findings.found("store/corrupt", key, format!("{key:?} is the key of no branch"));
             }
-            let head = self.findings.note(key, Head::decode_at(bytes, key))?;
+            let head = self.findings.note(key, Head::decode_at(self.store.encoding(), bytes.clone(), key))?;
+            let head = head.filter(|head| !head.is_removed());
             lines.extend(head.map(|head| Line { key: key.clone(), head }));
         }
         if heads.is_empty() {
@@ -95,6 +100,17 @@ impl<'a> Check<'a, '_> {
         Ok(lines)
     }
 
+    /// The heads that were replaced or removed, which readers may still follow.
+    fn gone(&mut self) -> Result<Vec<Head>> {
+        let mut gone = Vec::new();
+        for (_, key) in commit::branches::gone(self.store)? {
+            let Some(bytes) = self.store.get(&key, None)? else { continue };
+            self.read(bytes.len());
+            gone.extend(self.findings.note(&key, Head::decode_at(self.store.encoding(), bytes, &key))?);
+        }
+        Ok(gone)
+    }
+
     fn packs(&mut self) -> Result<()> {
         let keys = self.store.list("pack/")?;
         for (done, key) in keys.iter().enumerate() {
@@ -102,7 +118,7 @@ impl<'a> Check<'a, '_> {
             let Some(bytes) = self.store.get(key, None)? else { continue };
             self.read(bytes.len());
             let findings = &mut *self.findings;
-            let nodes = check_pack(&bytes, key, &mut |error| findings.error(key, error))?;
+            let nodes = check_pack(self.store.encoding(), &bytes, key, &mut |error| findings.error(key, error))?;
             findings.report.nodes += nodes;
             match id_of(key, "pack/") {
                 Some(id) => drop(self.packs.insert(id, bytes.len() as u64)),
@@ -122,7 +138,7 @@ impl<'a> Check<'a, '_> {
                 self.findings.found("store/corrupt", &key, format!("{key:?} is the key of no commit"));
                 continue;
             };
-            if let Some(commit) = self.findings.note(&key, Commit::decode(&bytes, id))? {
+            if let Some(commit) = self.findings.note(&key, Commit::decode(self.store.encoding(), &bytes, id))? {
                 if commit.id != id {
                     self.findings.found("store/corrupt", &key, format!("{key:?} holds the commit {:032x}", commit.id));
                 }
@@ -138,10 +154,15 @@ impl<'a> Check<'a, '_> {
     }
 
     /// Checks the indexes of all commits that heads lead to: all of the heads' own, and of others what is theirs alone.
-    fn trees(&mut self, lines: &[Line], commits: &HashMap<u128, Vec<u128>>) -> Result<HashSet<u128>> {
+    fn trees(&mut self, lines: &[Line], gone: &[Head], commits: &HashMap<u128, Vec<u128>>) -> Result<HashSet<u128>> {
         let mut reached = HashSet::new();
-        let mut pending = Vec::new();
+        let mut pending: Vec<u128> = Vec::new();
+        for head in gone {
+            pending.push(head.commit);
+            pending.extend(&head.kin.kept);
+        }
         for Line { head, .. } in lines {
+            pending.extend(&head.kin.kept);
             if !reached.insert(head.commit) {
                 continue;
             }

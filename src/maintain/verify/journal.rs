@@ -28,6 +28,12 @@ impl Logs {
         self.keys.into_iter()
     }
 
+    /// Takes out those of a branch that was replaced or removed.
+    pub fn leave(&mut self, incarnation: u128) {
+        let prefix = format!("log/{incarnation:032x}/");
+        self.keys.retain(|key| !key.starts_with(&prefix));
+    }
+
     /// Takes out those of a branch from `start` on.
     fn take(&mut self, incarnation: u128, start: &LogPosition) -> BTreeSet<String> {
         let prefix = format!("log/{incarnation:032x}/");

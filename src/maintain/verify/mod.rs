@@ -16,8 +16,8 @@ use super::options::Watcher;
 use crate::config::Config;
 use crate::conn::connect_in;
 use crate::error::Result;
-use crate::registry::{Access, Registry};
-use crate::store::BoxFuture;
+use crate::registry::Registry;
+use crate::store::{Access, BoxFuture};
 
 /// How a store is verified.
 #[derive(Debug, Clone)]
@@ -110,7 +110,7 @@ pub fn verify_in(registry: &Registry, config: &Config, options: &VerifyOptions) 
     } else {
         verify_store(registry, &store, options)
     };
-    let released = registry.release_store(&config, store);
+    let released = store.close();
     let report = found?;
     released?;
     Ok(VerifyReport { elapsed: began.elapsed(), ..report })
