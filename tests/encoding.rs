@@ -150,7 +150,10 @@ mod encrypted {
     use std::fmt::Write;
     use std::sync::{Arc, Mutex};
 
-    use treering::{ErrorKind, database_exists_in};
+    use treering::{
+        BackupOptions, ErrorKind, RepairOptions, VerifyOptions, backup_in, database_exists_in, repair_in, restore_in,
+        verify_in,
+    };
 
     use super::*;
 
@@ -295,5 +298,84 @@ mod encrypted {
         conn.transact("[{:name \"hidden-name\"}]").unwrap();
         conn.release().unwrap();
         assert!(!files(&path).iter().any(|file| shows(&std::fs::read(file).unwrap(), "hidden-name")));
+    }
+
+    /// Each store has a key of its own, and nothing is in the open on the way from one to the other.
+    #[test]
+    fn encrypted_databases_are_backed_up_and_restored() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str, encoding| on(&home.path().join(name), encoding);
+        let encrypted = |compressor, key| EncodingConfig::new().compressor(compressor).encrypted_with(key);
+        let source = at("source", encrypted(Compressor::Lz4, Key::raw([7; 32])));
+        let target = at("target", encrypted(Compressor::None, Key::passphrase("another one")));
+        let restored = at("restored", encrypted(Compressor::Lz4, Key::raw([9; 32])));
+        create_database_in(&registry(), &source).unwrap();
+        let conn = connect_in(&registry(), &source).unwrap();
+        let mut model = Model::default();
+        let options = BackupOptions::new();
+        for round in 0..3 {
+            write(&conn, &mut model, round * 30, round * 30 + 25);
+            conn.transact("[{:db/doc \"hidden-name\"}]").map(|report| model.apply(&report.tx_data)).unwrap();
+            let report = backup_in(&registry(), &source, &target, &options).unwrap();
+            assert_eq!(report.branches[0].1.0, model.last().basis);
+            let more = backup_in(&registry(), &source, &target, &options).unwrap();
+            assert_eq!((more.blobs, more.bytes, more.transactions), (0, 0, 0));
+        }
+        let cut = backup_in(&registry(), &source, &target, &options.clone().prune(Duration::ZERO)).unwrap();
+        assert!(cut.deleted > 0);
+        restore_in(&registry(), &target, &restored, &options).unwrap();
+        for config in [&target, &restored] {
+            let report = verify_in(&registry(), config, &VerifyOptions::new()).unwrap();
+            assert!(report.is_sound(), "{:?}", report.problems);
+            let conn = connect_in(&registry(), &config.clone().read_only(true)).unwrap();
+            assert_eq!(content(&conn.db()).unwrap(), model.last());
+            conn.release().unwrap();
+            let path = config.store_config().path().unwrap();
+            assert!(!files(&path).iter().any(|file| shows(&std::fs::read(file).unwrap(), "hidden-name")));
+            let error = connect_in(&registry(), &on(&path, lz4().encrypted_with(Key::raw([7; 32])))).unwrap_err();
+            assert_eq!(error.code(), "store/wrong-key", "the source's key opens the source alone");
+        }
+        conn.release().unwrap();
+    }
+
+    /// A node that is encrypted has another length, so it would have another address.
+    #[test]
+    fn both_stores_of_a_backup_are_encrypted_or_neither_is() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str, encoding| on(&home.path().join(name), encoding);
+        let key = || EncodingConfig::new().encrypted_with(Key::raw([7; 32]));
+        let (plain, mixed) = (at("db", EncodingConfig::new()), at("db", key().mixed(true)));
+        create_database_in(&registry(), &plain).unwrap();
+        let mut model = Model::default();
+        let conn = connect_in(&registry(), &plain).unwrap();
+        write(&conn, &mut model, 0, 25);
+        conn.release().unwrap();
+        let back_up = |source: &Config, target: &Config| backup_in(&registry(), source, target, &BackupOptions::new());
+        let refused = |source: &Config, target: &Config| {
+            let error = back_up(source, target).unwrap_err();
+            assert_eq!((error.kind(), error.code()), (ErrorKind::Config, "backup/encrypted"));
+        };
+        refused(&plain, &at("encrypted", key()));
+        // The other way to an encrypted copy.
+        let encrypted = at("repaired", key());
+        let report = repair_in(&registry(), &plain, &encrypted, &RepairOptions::new()).unwrap();
+        assert_eq!(report.losses, []);
+        refused(&encrypted, &at("plain", EncodingConfig::new()));
+        back_up(&encrypted, &at("encrypted", key())).unwrap();
+        // What was written before there was a key stays as it is, so the target has to be read in the same way.
+        let conn = connect_in(&registry(), &mixed).unwrap();
+        write(&conn, &mut model, 25, 50);
+        conn.release().unwrap();
+        refused(&mixed, &at("strict", key()));
+        let copy = at("mixed", key().mixed(true));
+        back_up(&mixed, &copy).unwrap();
+        let conn = connect_in(&registry(), &copy.read_only(true)).unwrap();
+        assert_eq!(content(&conn.db()).unwrap(), model.last());
+        // Of a database in memory the nodes are written anew.
+        let memory = Config::memory("encoding");
+        let source = registry();
+        create_database_in(&source, &memory).unwrap();
+        backup_in(&source, &memory, &at("memory", key()), &BackupOptions::new()).unwrap();
+        assert!(database_exists_in(&registry(), &at("memory", key())).unwrap());
     }
 }

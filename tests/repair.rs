@@ -244,3 +244,56 @@ fn the_log_alone_is_enough() {
         assert_eq!(none.current.0, 0);
     }
 }
+
+/// Branches whose heads are lost have lost their names only.
+#[test]
+fn heads_of_branches_that_are_lost_cost_the_names() {
+    for place in [Place::files("files"), Place::blobs("blobs")] {
+        let registry = registry_of(&[&place]);
+        create_database_in(&registry, &with_small_nodes(place.config())).unwrap();
+        let conn = connect_in(&registry, &place.config()).unwrap();
+        conn.transact(SCHEMA).unwrap();
+        conn.transact("[{:name \"both\"}]").unwrap();
+        for branch in ["dev", "gone"] {
+            conn.branch("db", branch).unwrap();
+            let other = connect_in(&registry, &place.config().branch(branch)).unwrap();
+            for i in 1..30 {
+                other.transact(transaction(i, branch).as_str()).unwrap();
+                if i == 20 {
+                    other.flush().unwrap();
+                }
+            }
+            other.release().unwrap();
+        }
+        conn.transact("[{:name \"db\"}]").unwrap();
+        conn.delete_branch("gone").unwrap();
+        conn.release().unwrap();
+        let wanted = |branch: &str| {
+            let conn = connect_in(&registry, &place.config().branch(branch).read_only(true)).unwrap();
+            let content = content(&conn.db()).unwrap();
+            conn.release().unwrap();
+            content
+        };
+        let wanted = [wanted("db"), wanted("dev")];
+        let store = place.writable();
+        for lost in [&["head/dev"][..], &["head/db", "head/dev"]] {
+            let kept: Vec<Vec<u8>> = lost.iter().map(|key| store.get(key, None).unwrap().unwrap()).collect();
+            lost.iter().for_each(|key| assert!(store.delete(key).unwrap()));
+            let target = Place::blobs("target");
+            let registry = registry_of(&[&place, &target]);
+            let report = repair_in(&registry, &place.config(), &target.config(), &RepairOptions::new()).unwrap();
+            assert_eq!(report.losses, [], "{lost:?}");
+            let named = |(branch, _): &(treering::edn::Keyword, EntityId)| {
+                let conn = connect_in(&registry, &target.config().branch(branch.as_str()).read_only(true)).unwrap();
+                content(&conn.db()).unwrap()
+            };
+            let mut found: Vec<Content> = report.branches.iter().map(named).collect();
+            found.sort_by_key(|content| content.basis);
+            assert_eq!(found, wanted, "{lost:?}: what was removed does not come back: {report:?}");
+            assert!(report.notes.iter().any(|note| note.contains("lost-")), "{report:?}");
+            let verified = verify_in(&registry, &target.config(), &VerifyOptions::new()).unwrap();
+            assert!(verified.is_sound(), "{:?}", verified.problems);
+            lost.iter().zip(kept).for_each(|(key, bytes)| store.put(key, bytes).unwrap());
+        }
+    }
+}

@@ -58,8 +58,14 @@ impl Kin {
         self
     }
 
+    /// The commits from which merges start, kept or not.
+    pub fn bases(&self) -> Vec<u128> {
+        let merged = self.merges.iter().map(|merge| merge.commit);
+        self.fork.iter().map(|fork| fork.parted).chain(merged).collect()
+    }
+
     /// Calls branches by the names that they have in another store.
-    pub fn rename(&mut self, names: &std::collections::HashMap<u128, u128>) {
+    pub fn rename(&mut self, names: &HashMap<u128, u128>) {
         let fork = self.fork.iter_mut().filter_map(|fork| fork.source.as_mut());
         for source in fork.chain(self.merges.iter_mut().filter_map(|merge| merge.source.as_mut())) {
             *source = names.get(source).copied().unwrap_or(*source);

@@ -411,7 +411,8 @@ fn unknown_index() -> Error {
     Error::new(ErrorKind::Config, "config/missing", "the config names no :index and the backend has no default")
 }
 
-fn system_clock() -> i64 {
+/// Milliseconds since 1970-01-01T00:00Z.
+pub(crate) fn system_clock() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use super::replay::Walk;
 use super::{Patient, RepairReport, unless_damaged};
-use crate::commit::{Commit, Head, branch_of_key};
+use crate::commit::{Commit, Head, branch_of_key, branches};
 use crate::edn::Keyword;
 use crate::error::Result;
 use crate::log::LogPosition;
@@ -42,10 +43,28 @@ pub(super) fn find(patient: &Patient<'_>, report: &mut RepairReport) -> Result<V
     }
     let mut logs = logs(patient)?;
     let mut claimed = HashSet::new();
-    for head in heads.iter().filter_map(|(_, head)| head.as_ref()) {
+    // What is of a branch that was removed or replaced is no other branch's, and comes to life no more.
+    let gone = gone(patient)?;
+    for head in heads.iter().filter_map(|(_, head)| head.as_ref()).chain(&gone) {
         logs.remove(&head.incarnation);
         claimed.extend(line(head, &commits));
     }
+    // Nothing but a head tells the name of a branch, and which commits are of which log, if not of the only one.
+    let are_many = logs.len() > 1;
+    let lost = heads.iter().filter(|(_, head)| head.is_none()).count();
+    let mut nameless: Vec<u128> = logs.into_iter().rev().collect();
+    if nameless.len() > lost {
+        let told = nameless.iter().map(|incarnation| has_transactions(patient, *incarnation));
+        let told = told.collect::<Result<Vec<bool>>>()?;
+        nameless =
+            nameless.into_iter().zip(told).filter_map(|(incarnation, told)| told.then_some(incarnation)).collect();
+    }
+    for incarnation in nameless.iter().skip(lost) {
+        let name = Keyword::new(&format!("lost-{incarnation:032x}"));
+        report.note(format!("the log {incarnation:032x} is of no branch with a head: it becomes the branch {name}"));
+        heads.push((name, None));
+    }
+    let mut nameless = nameless.into_iter();
     let mut branches = Vec::new();
     for (name, head) in heads {
         let own: HashSet<u128> = head.as_ref().map(|head| line(head, &commits)).unwrap_or_default();
@@ -63,10 +82,48 @@ pub(super) fn find(patient: &Patient<'_>, report: &mut RepairReport) -> Result<V
                 ));
             }
         }
-        let incarnation = head.as_ref().map(|head| head.incarnation).or_else(|| logs.pop_last());
+        let incarnation = head.as_ref().map(|head| head.incarnation).or_else(|| nameless.next());
+        if let Some(incarnation) = incarnation.filter(|_| head.is_none() && are_many) {
+            let places = places(patient, incarnation)?;
+            candidates.sort_by_key(|commit| !places.contains(&(commit.log.seq, commit.log.previous)));
+            report.note(format!(
+                "the branch {name} is what the log {incarnation:032x} leads to; it may have had another name"
+            ));
+        }
         branches.push(Branch { name, head, incarnation, commits: candidates });
     }
     Ok(branches)
+}
+
+fn has_transactions(patient: &Patient<'_>, incarnation: u128) -> Result<bool> {
+    let mut walk = Walk::from(patient, incarnation, LogPosition::START)?;
+    while let Some((_, records)) = walk.next()? {
+        if !records.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(walk.last_after(patient, incarnation)?.is_some())
+}
+
+/// What commits say of their places in a log: the numbers of entries, and the hashes of those before. The first commit of every
+/// log has the same place.
+fn places(patient: &Patient<'_>, incarnation: u128) -> Result<HashSet<(u64, u64)>> {
+    let mut walk = Walk::from(patient, incarnation, LogPosition::START)?;
+    let mut places = HashSet::from([(0, 0)]);
+    while walk.next()?.is_some() {
+        places.insert((walk.position().seq, walk.position().previous));
+    }
+    Ok(places)
+}
+
+/// The heads that were removed or replaced.
+fn gone(patient: &Patient<'_>) -> Result<Vec<Head>> {
+    let mut heads = Vec::new();
+    for (_, key) in branches::gone(patient.store)? {
+        let bytes = patient.store.get(&key, None)?.unwrap_or_default();
+        heads.extend(unless_damaged(Head::decode_at(patient.store.encoding(), bytes, &key))?);
+    }
+    Ok(heads)
 }
 
 /// The commits that can be read, oldest first: their ids begin with a time.

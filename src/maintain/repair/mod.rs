@@ -13,13 +13,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::options::Watcher;
+use super::{Side, between};
 use crate::commit::{StoredNodes, cached_nodes};
 use crate::config::Config;
 use crate::datom::EntityId;
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::Registry;
-use crate::store::{Access, BoxFuture, Store};
+use crate::store::{BoxFuture, Store};
 
 /// How a store is repaired.
 #[derive(Debug, Clone, Default)]
@@ -138,21 +139,10 @@ pub fn repair_in(
     target: &Config,
     options: &RepairOptions,
 ) -> Result<RepairReport> {
-    let (source, target) = (registry.complete(source)?, registry.complete(target)?);
-    if registry.identity(&source)? == registry.identity(&target)? {
-        let message = "the damaged store and the target of the repair are one; give the target another";
-        return Err(Error::new(ErrorKind::Argument, "backup/same-store", message));
-    }
     let span = tracing::debug_span!("repair");
     let _entered = span.enter();
     let began = Instant::now();
-    let from = registry.connect_store(&source, Access::ReadOnly)?;
-    let to = registry.create_store(&target)?;
-    let mut report = repair_stores(registry, (&source, &from), (&target, &to), options);
-    for store in [from, to] {
-        let released = store.close();
-        report = report.and_then(|report| released.map(|()| report));
-    }
+    let report = between(registry, source, target, |from, to| repair_stores(registry, from, to, options));
     report.map(|report| RepairReport { elapsed: began.elapsed(), ..report })
 }
 
@@ -161,8 +151,8 @@ const CACHE: usize = 32 << 20;
 
 fn repair_stores(
     registry: &Registry,
-    (source, from): (&Config, &Store),
-    (target, to): (&Config, &Store),
+    (source, from): Side<'_>,
+    (target, to): Side<'_>,
     options: &RepairOptions,
 ) -> Result<RepairReport> {
     if [from, to].iter().any(|store| store.capabilities().volatile) {

@@ -9,13 +9,14 @@ use super::choose::Chosen;
 use super::replay::{Walk, unless_broken};
 use super::{Loss, Patient, RepairReport};
 use crate::commit::{self, Head, Packs, Provenance, Purges, StoredNodes, head_key};
-use crate::config::Config;
+use crate::conn::system_clock;
 use crate::datom::{EntityId, Order, TX0};
 use crate::db::Snapshot;
 use crate::error::Result;
 use crate::index::NodeSource;
 use crate::log::{LogCopy, LogPosition};
-use crate::store::{Store, StoreConfig};
+use crate::maintain::{Side, config_in};
+use crate::store::Store;
 
 /// Bytes of new nodes after which they are stored.
 const NOVELTY: usize = 64 << 20;
@@ -25,18 +26,19 @@ pub(super) fn rebuild(
     patient: &Patient<'_>,
     branch: &Branch,
     chosen: Chosen,
-    (target, to): (&Config, &Store),
+    (target, to): Side<'_>,
     report: &mut RepairReport,
 ) -> Result<()> {
     let nodes = Arc::new(commit::cached_nodes(to.clone(), super::CACHE));
     let mut work = Work { patient, branch, nodes, to, report };
     let Chosen { provenance, log, .. } = &chosen;
-    let provenance = Provenance { config: config_of(&provenance.config, target)?, ..provenance.clone() };
+    let provenance = Provenance { config: config_in(target.store_config(), &provenance.config)?, ..provenance.clone() };
     let built = work.build(&chosen)?;
     let replayed = work.replay(built, *log)?;
     let copied = work.copy_log(*log, &replayed)?;
     let snapshot = replayed.snapshot;
-    let (_, commit, _) = commit::write_commit(&work.nodes, &snapshot, &provenance, Vec::new(), copied.end, now())?;
+    let (_, commit, _) =
+        commit::write_commit(&work.nodes, &snapshot, &provenance, Vec::new(), copied.end, system_clock())?;
     let head = Head {
         commit: commit.id,
         closed_at: Some(copied.end),
@@ -200,19 +202,4 @@ impl Work<'_> {
         self.report.transactions += transactions;
         Ok(Some(Copied { incarnation: to, start, end, purges }))
     }
-}
-
-/// The config that the database remembers, in the target's store.
-fn config_of(config: &str, target: &Config) -> Result<String> {
-    let config = Config::from_edn(config).map_err(|error| error.context("the stored config"))?;
-    let target = target.store_config();
-    let id = target.given_id().or(config.store_config().given_id());
-    let store = StoreConfig::new(target.backend().as_str());
-    let store = id.map_or(store.clone(), |id| store.with_id(id)).with_encoding(target.encoding().clone());
-    Ok(config.store(store).to_form().to_string())
-}
-
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -180,6 +180,28 @@ impl Encoding {
         Ok(Frame { kind, serializer, body })
     }
 
+    /// The bytes of a frame that another encoding has sealed, as this one has them at the same place of another store: encrypted
+    /// with its own key, and of the same length. `None` for a frame that cannot be so, or would not be read.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn sealed_anew(&self, other: &Encoding, sealed: &Sealed<'_>) -> Result<Option<Vec<u8>>> {
+        let packed = other.decrypt(sealed)?;
+        let mut out = Vec::with_capacity(sealed.frame_len());
+        let header = header(sealed.ids, sealed.stored.len() as u32, sealed.len);
+        match sealed.ids.encryptor {
+            NONE if self.mixed => write(&mut out, &header, &packed, sealed.key, sealed.offset),
+            #[cfg(feature = "encryption")]
+            cipher::ID if self.encrypts() => {
+                let Some(cipher) = &self.cipher else { return Ok(None) };
+                let stored = cipher.seal(&packed, &at_place(&header, sealed.key, sealed.offset))?;
+                write(&mut out, &header, &stored, sealed.key, sealed.offset);
+            }
+            _ => return Ok(None),
+        }
+        Ok(Some(out))
+    }
+
     fn decrypt<'a>(&self, sealed: &Sealed<'a>) -> Result<Cow<'a, [u8]>> {
         match sealed.ids.encryptor {
             NONE if self.encrypts() && !self.mixed => {

@@ -7,12 +7,12 @@
 use std::collections::{HashMap, HashSet};
 
 use super::note::Note;
-use super::options::{BackupReport, Watcher};
 use crate::commit::{Commit, Head, read_commit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{LogCopy, LogPosition, LogReader};
+use crate::maintain::options::{BackupReport, Watcher};
 use crate::store::Store;
-use crate::transact::TxRecord;
+use crate::transact::{Merge, TxRecord};
 
 /// A log whose copying is over.
 pub(super) struct Placed {
@@ -97,6 +97,17 @@ pub(super) fn copy(
         return Err(Error::new(ErrorKind::Corrupt, "log/corrupt", message));
     }
     walk.finish(source, incarnation, start)
+}
+
+/// What the log merges from a position on, by the names that branches have in the source.
+pub(super) fn merges_after(to: &Store, incarnation: u128, at: LogPosition) -> Result<Vec<Merge>> {
+    let (mut reader, mut merges) = (LogReader::new(to.clone(), incarnation, at), Vec::new());
+    while let Some(entry) = reader.next()? {
+        for transaction in &entry.transactions {
+            merges.extend(TxRecord::decode(&transaction.bytes)?.merged());
+        }
+    }
+    Ok(merges)
 }
 
 /// The places of commits in what the target's log has already.

@@ -20,7 +20,7 @@ const NOTES: &str = "backup/";
 pub(super) struct Note {
     /// The incarnation of the source's branch.
     pub incarnation: u128,
-    /// The bytes of the source's head.
+    /// The bytes of the source's head; none of a database in memory.
     pub head: Vec<u8>,
     /// Where the source's log goes on.
     pub end: LogPosition,
