@@ -186,10 +186,10 @@ impl Writing {
                 one_more(&self.conn, &mut model, &format!("[[:db.purge/entity [:name \"p{}\"]]]", i - 8)).unwrap();
             }
         }
-        if i % 7 == 0 {
+        if i.is_multiple_of(7) {
             self.conn.flush().unwrap();
         }
-        if i % 13 == 0 {
+        if i.is_multiple_of(13) {
             self.conn.gc(GcOptions::new().min_age(Duration::ZERO)).unwrap();
         }
     }
