@@ -40,7 +40,7 @@ impl Place {
     }
 
     pub fn config(&self) -> Config {
-        Config::new().store(StoreConfig::new(self.name))
+        crate::support::of_wanted_kind(Config::new().store(StoreConfig::new(self.name)))
     }
 
     pub fn fs(&self) -> &SimFs {

@@ -166,7 +166,7 @@ fn copy(
     let mut job = Job::new(registry, from, (target.store_config(), to), options, restoring);
     if from.capabilities().volatile {
         job.copy_memory(source)?;
-    } else if from.encoding().encrypts() != to.encoding().encrypts() {
+    } else if source.store_config().encoding().encrypts() != target.store_config().encoding().encrypts() {
         return Err(packs::encrypted_alone());
     } else {
         for attempt in 1.. {
