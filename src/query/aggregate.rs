@@ -19,6 +19,7 @@ use crate::library::Named;
 
 use super::builtin::math::{Number, Operation, Random, apply};
 use super::builtin::shown;
+use super::operator::{growing_bytes, weigh_wide};
 
 /// An aggregate: makes a [`State`] for each group.
 pub trait Aggregate: Send + Sync {
@@ -58,6 +59,11 @@ pub trait State: Any + Send {
     /// `Internal`, code `:query/aggregate`, for states that do not merge.
     fn merge(&mut self, _later: Box<dyn State>) -> Result<()> {
         Err(Error::new(ErrorKind::Internal, "query/aggregate", "states were merged that do not merge"))
+    }
+
+    /// The most bytes that it took beside its own size, to grow to what it is; for budgets. None, unless said otherwise.
+    fn weight(&self) -> usize {
+        0
     }
 
     /// The result.
@@ -143,8 +149,8 @@ struct Builtin {
 
 const STANDARD: [Builtin; 13] = [
     Builtin { name: "count", amount: Amount::Never, state: |_| Box::new(Counted(0)) },
-    Builtin { name: "count-distinct", amount: Amount::Never, state: |_| Box::new(CountDistinct(HashSet::new())) },
-    Builtin { name: "distinct", amount: Amount::Never, state: |_| Box::new(Distinct(HashSet::new())) },
+    Builtin { name: "count-distinct", amount: Amount::Never, state: |_| Box::new(CountDistinct(Different::default())) },
+    Builtin { name: "distinct", amount: Amount::Never, state: |_| Box::new(Distinct(Different::default())) },
     Builtin { name: "sum", amount: Amount::Never, state: |_| Box::new(Sum { name: "sum", total: Total::default() }) },
     Builtin { name: "avg", amount: Amount::Never, state: |_| Box::new(Average { total: Total::default(), count: 0 }) },
     Builtin {
@@ -182,7 +188,7 @@ const STANDARD: [Builtin; 13] = [
             Box::new(Sample { seen: 0, n, kept: Vec::new(), random: Random::seeded(), single: false })
         },
     },
-    Builtin { name: "sum-distinct", amount: Amount::Never, state: |_| Box::new(SumDistinct(HashSet::new())) },
+    Builtin { name: "sum-distinct", amount: Amount::Never, state: |_| Box::new(SumDistinct(Different::default())) },
 ];
 
 /// Most values that `(rand n ?x)` draws, and most that other aggregates with a number keep.
@@ -239,29 +245,58 @@ impl State for Counted {
     }
 }
 
-struct CountDistinct(HashSet<Value>);
+/// Different values.
+#[derive(Default)]
+struct Different {
+    values: HashSet<Value>,
+    /// Of the values that lie elsewhere.
+    bytes: usize,
+}
 
-impl State for CountDistinct {
-    fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
-        self.0.insert(value.to_value());
-        Ok(())
+impl Different {
+    fn insert(&mut self, value: &ValueRef<'_>) {
+        let value = value.to_value();
+        let bytes = weigh_wide(&value);
+        self.bytes += if self.values.insert(value) { bytes } else { 0 };
     }
 
-    fn finish(self: Box<Self>) -> Result<Value> {
-        Ok(Value::Long(self.0.len() as i64))
+    /// A table that was just doubled, with what it grew from.
+    fn weight(&self) -> usize {
+        self.values.len() * 4 * (size_of::<Value>() + 1) + self.bytes
     }
 }
 
-struct Distinct(HashSet<Value>);
+struct CountDistinct(Different);
 
-impl State for Distinct {
+impl State for CountDistinct {
     fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
-        self.0.insert(value.to_value());
+        self.0.insert(value);
         Ok(())
     }
 
+    fn weight(&self) -> usize {
+        self.0.weight()
+    }
+
     fn finish(self: Box<Self>) -> Result<Value> {
-        Ok(Value::set(self.0.into_iter().collect()))
+        Ok(Value::Long(self.0.values.len() as i64))
+    }
+}
+
+struct Distinct(Different);
+
+impl State for Distinct {
+    fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
+        self.0.insert(value);
+        Ok(())
+    }
+
+    fn weight(&self) -> usize {
+        self.0.weight()
+    }
+
+    fn finish(self: Box<Self>) -> Result<Value> {
+        Ok(Value::set(self.0.values.into_iter().collect()))
     }
 }
 
@@ -368,16 +403,20 @@ impl State for Sum {
     }
 }
 
-struct SumDistinct(HashSet<Value>);
+struct SumDistinct(Different);
 
 impl State for SumDistinct {
     fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
-        self.0.insert(value.to_value());
+        self.0.insert(value);
         Ok(())
     }
 
+    fn weight(&self) -> usize {
+        self.0.weight()
+    }
+
     fn finish(self: Box<Self>) -> Result<Value> {
-        let mut values: Vec<Value> = self.0.into_iter().collect();
+        let mut values: Vec<Value> = self.0.values.into_iter().collect();
         values.sort_unstable();
         let mut total = Total::default();
         values.iter().try_for_each(|value| total.add("sum-distinct", &value.as_ref()))?;
@@ -563,6 +602,10 @@ impl State for Median {
         Ok(())
     }
 
+    fn weight(&self) -> usize {
+        growing_bytes(self.0.len(), 1)
+    }
+
     fn finish(mut self: Box<Self>) -> Result<Value> {
         if self.0.is_empty() {
             return Ok(Value::Nil);
@@ -731,6 +774,10 @@ impl State for WithReplacement {
     fn add(&mut self, value: &ValueRef<'_>) -> Result<()> {
         self.values.push(value.to_value());
         Ok(())
+    }
+
+    fn weight(&self) -> usize {
+        growing_bytes(self.values.len(), size_of::<Value>() / 8)
     }
 
     fn finish(self: Box<Self>) -> Result<Value> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::ast::FindShape;
 use super::logic::{Element, Pattern, Program, Term, Var};
-use super::operator::{Batch, Column, Exec, Heap, RowSet, Rows, equality_kind, unseen};
+use super::operator::{Batch, Column, Exec, Heap, RowSet, Rows, equality_kind, growing_bytes, unseen, weigh_wide};
 use super::output::Output;
 use super::page::page;
 use super::plan::{Op, Plan, resolve_entity};
@@ -65,10 +65,10 @@ pub(super) fn finish<'q>(
                 if was_enough {
                     break;
                 }
+                cx.budget.hold(batch.weight())?;
                 rows.push(batch);
             }
         }
-        cx.budget.hold(0)?;
     }
     if let Some(groups) = groups {
         rows = Rows::of(groups.finish(cx)?);
@@ -84,6 +84,9 @@ pub(super) fn finish<'q>(
         && !has_pulls;
     let (mut cursor, mut was_cut, mut warnings) = (None, was_enough || rows.len() >= enough, Vec::new());
     if !as_they_are {
+        // The rows as one batch, and sorted or cut; those before go step by step.
+        let (bytes, numbers) = (growing_bytes(rows.len(), program.find.len()) / 3, rows.len() * size_of::<u32>());
+        cx.budget.hold(bytes + if program.order_by.is_empty() { 0 } else { numbers })?;
         let mut all = rows.into_one(program.find.len());
         if !program.having.is_empty() {
             all = having::filter(all, cx)?;
@@ -228,8 +231,10 @@ fn cut(program: &Program, rows: Batch) -> Batch {
     if start == 0 && end == rows.len { rows } else { rows.slice(start..end) }
 }
 
-/// Entities that are pulled together, in the order of their ids; budgets are checked in between.
+/// Entities that are pulled together, in the order of their ids; budgets are checked in between. Fewer where bytes are
+/// counted, for their trees are there before they are.
 const PULLED: usize = 4096;
+const PULLED_COUNTED: usize = 64;
 
 /// Replaces entities by what is pulled of them; with warnings.
 fn pulled(mut rows: Batch, cx: &mut Exec<'_>) -> Result<(Batch, Vec<String>)> {
@@ -254,19 +259,25 @@ fn pulled(mut rows: Batch, cx: &mut Exec<'_>) -> Result<(Batch, Vec<String>)> {
             Some(error) => warnings.push(error.message().to_owned()),
             None => {}
         }
+        // The entities, those that are known, and the column that takes the place of the one that is there.
+        cx.budget.hold(rows.len * (size_of::<Option<EntityId>>() + size_of::<EntityId>() + 8))?;
         let mut entities: Vec<Option<EntityId>> = Vec::with_capacity(rows.len);
         for row in 0..rows.len as u32 {
             entities.push(resolve_entity(db, &value(&rows.columns[i], row, &cx.heap).to_value())?);
         }
         let known: Vec<EntityId> = entities.iter().copied().flatten().collect();
-        let mut batches = known.chunks(PULLED);
+        let together = if run.options.max_bytes.is_some() { PULLED_COUNTED } else { PULLED };
+        let mut batches = known.chunks(together);
         let mut found = Vec::new().into_iter();
         let mut out = Column::with_capacity(rows.len);
         for entity in entities {
             if entity.is_some() && found.len() == 0 {
-                cx.budget.check(0, cx.heap.weight())?;
+                cx.budget.check(0, cx.heap.most_weight())?;
                 let batch = batches.next().unwrap_or_default();
-                found = crate::pull::pull_many(db, &pattern, batch).map_err(|error| place.mark(error))?.into_iter();
+                let trees = crate::pull::pull_many(db, &pattern, batch).map_err(|error| place.mark(error))?;
+                let bytes: usize = trees.iter().map(weigh_wide).sum();
+                cx.budget.check(0, cx.heap.most_weight() + bytes)?;
+                found = trees.into_iter();
             }
             let found = entity.and_then(|_| found.next()).unwrap_or(Value::Nil);
             let (kind, cell) = cx.heap.cell(&found.as_ref())?;

@@ -4,7 +4,7 @@ use super::Query;
 use super::builtin::Argument;
 use super::evaluate::evaluate;
 use super::input::Input;
-use super::options::QueryOptions;
+use super::options::{Budget, QueryOptions};
 use super::run::Run;
 use crate::datom::Value;
 use crate::error::{Error, ErrorKind, Result};
@@ -34,5 +34,7 @@ pub(super) fn call(args: &[Argument<'_>], run: &Run<'_>) -> Result<Value> {
         .collect();
     // Where pages end is a matter of the query around.
     let options = QueryOptions { after: None, ..run.options.clone() };
-    Ok(evaluate(&query, &inputs, &options, run.depth + 1)?.into_value())
+    let output = evaluate(&query, &inputs, &options, run.depth + 1)?;
+    Budget::new(&options).hold(output.bytes_as_values())?;
+    Ok(output.into_value())
 }

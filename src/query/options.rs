@@ -22,7 +22,9 @@ pub struct QueryOptions {
     pub deadline: Option<Instant>,
     /// Most rows that all steps of the query together may put out; `query/limit` past it.
     pub max_rows: Option<u64>,
-    /// Most bytes that the query may hold at a time, roughly; `query/limit` past it.
+    /// Most bytes that the query may hold at a time; `query/limit` past it. What grows counts as the most that it takes while
+    /// it does, so a query may end at a third of the bytes, and the process has little more than them: a batch, and a few
+    /// pulled trees. Nodes of indexes are the cache's.
     pub max_bytes: Option<u64>,
     /// Set to true, from any thread, to end the query with `query/cancelled`.
     pub cancel: Option<Arc<AtomicBool>>,

@@ -73,6 +73,14 @@ impl Output {
         self.rows.weight() + self.heap.weight()
     }
 
+    /// The most bytes that the rows take as values while they are made: lists become slices of their own.
+    pub(super) fn bytes_as_values(&self) -> usize {
+        let columns = self.rows.batches().iter().flat_map(|batch| &batch.columns);
+        let (cells, far) =
+            columns.fold((0, 0), |(cells, far), column| (cells + column.len(), far + self.heap.far_bytes(column)));
+        2 * (self.len() + cells) * size_of::<Value>() + 32 * self.len() + far
+    }
+
     /// Where a page of a query with `:after` ended, if it is full: what the next page begins after.
     pub fn cursor(&self) -> Option<&Cursor> {
         self.cursor.as_ref()

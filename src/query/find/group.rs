@@ -7,7 +7,7 @@ use crate::datom::{Value, ValueKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::aggregate::{Aggregate, State};
 use crate::query::logic::{AggregateName, Element, Place, Term, Var};
-use crate::query::operator::{Batch, Column, Exec, KeyColumn, RowSet};
+use crate::query::operator::{Batch, Column, Exec, KeyColumn, RowSet, growing_bytes};
 
 /// One aggregate of `:find`.
 struct Fold {
@@ -67,6 +67,9 @@ impl Fold {
     }
 }
 
+/// The most bytes that the place of a state takes in a growing list, and what the allocator keeps beside the state.
+const STATE: usize = 3 * size_of::<Box<dyn State>>() + 16;
+
 /// The groups seen so far: those that agree in all elements of `:find` that are no aggregates.
 pub(in crate::query) struct Groups {
     keys: Vec<Term>,
@@ -74,6 +77,9 @@ pub(in crate::query) struct Groups {
     /// The values of the keys, one row for each group.
     groups: Batch,
     folds: Vec<Fold>,
+    /// The bytes that the budget knows of, and the rows that came since it was told.
+    held: usize,
+    untold: usize,
 }
 
 impl Groups {
@@ -106,7 +112,7 @@ impl Groups {
             }
         }
         let width = keys.len();
-        Ok(Groups { keys, seen: RowSet::new(width), groups: Batch::empty(width), folds })
+        Ok(Groups { keys, seen: RowSet::new(width), groups: Batch::empty(width), folds, held: 0, untold: 0 })
     }
 
     pub fn add(&mut self, batch: &Batch, layout: &[Var], cx: &mut Exec<'_>) -> Result<()> {
@@ -149,7 +155,22 @@ impl Groups {
                 }
             }
         }
-        Ok(())
+        self.hold(batch.len, cx)
+    }
+
+    /// Tells the budget of the most bytes that the groups take while they grow to their number. The states are asked when
+    /// as many rows came as there are groups, so that this takes no more time than the rows did.
+    fn hold(&mut self, rows: usize, cx: &mut Exec<'_>) -> Result<()> {
+        self.untold += rows;
+        if self.untold < self.groups.len {
+            return Ok(());
+        }
+        self.untold = 0;
+        let states = self.folds.iter().flat_map(|fold| &fold.states);
+        let states: usize = states.map(|state| STATE + size_of_val(&**state) + state.weight()).sum();
+        let keys = self.seen.bytes() + growing_bytes(self.groups.len, self.keys.len());
+        let bytes = states + keys;
+        cx.budget.hold(bytes.saturating_sub(std::mem::replace(&mut self.held, bytes)))
     }
 
     /// Whether groups of the rows of a batch can be merged into others with exactly the result of adding the rows there.

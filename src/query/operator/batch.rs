@@ -286,12 +286,17 @@ impl Column {
         }
     }
 
+    /// Bytes held; those of a leaf that others have, too, as if they were its own.
     pub fn weight(&self) -> usize {
         let kinds = match &self.kinds {
             Kinds::One(_) => 0,
-            Kinds::Each(kinds) => kinds.len(),
+            Kinds::Each(kinds) => kinds.capacity(),
         };
-        kinds + self.len() * 8
+        let cells = match &self.cells {
+            Cells::Own(cells) => cells.capacity(),
+            Cells::Entities(..) | Cells::Values(..) => self.len(),
+        };
+        kinds + cells * 8
     }
 }
 
@@ -364,6 +369,11 @@ impl Rows {
 
     pub fn weight(&self) -> usize {
         self.batches.iter().map(Batch::weight).sum()
+    }
+
+    /// The batches, one after the other.
+    pub fn batches(&self) -> &[Batch] {
+        &self.batches
     }
 
     /// The batch that a row stands in, and where.

@@ -199,7 +199,7 @@ impl<'q> Operator<'q> for ClosureOp<'q> {
                 // Searches that find nothing take time as well.
                 empty += 1;
                 if empty.is_multiple_of(1024) {
-                    cx.budget.check(0, cx.heap.weight())?;
+                    cx.budget.check(0, cx.heap.most_weight())?;
                 }
             }
             let Some((nodes, _)) = &self.graph else { break };

@@ -256,7 +256,7 @@ impl Search {
             self.bound[level] = node;
             steps += 1;
             if steps.is_multiple_of(4096) {
-                cx.budget.check(0, cx.heap.weight())?;
+                cx.budget.check(0, cx.heap.most_weight())?;
             }
             if !self.mark(level) {
                 continue;

@@ -21,9 +21,9 @@ impl DistinctOp {
 pub(in crate::query) fn unseen(seen: &mut RowSet, batch: Batch, cx: &mut Exec<'_>) -> Result<Batch> {
     let columns: Vec<&Column> = batch.columns.iter().collect();
     let keys = KeyColumn::of_all(&columns, &mut cx.heap)?;
-    let before = seen.len();
+    let before = seen.bytes();
     let fresh = seen.fresh(&keys, batch.len);
-    cx.budget.hold((seen.len() - before) * (8 + 8 * batch.columns.len()))?;
+    cx.budget.hold(seen.bytes().saturating_sub(before))?;
     Ok(if fresh.len() == batch.len { batch } else { batch.gather(&fresh) })
 }
 

@@ -3,6 +3,7 @@
 use hashbrown::HashMap;
 
 use super::Exec;
+use super::key::growing_bytes;
 use crate::datom::{Cut, Key, Order, ValueKind};
 use crate::db::{Db, Mode};
 use crate::error::Result;
@@ -111,8 +112,8 @@ pub(super) fn edges(db: &Db, attribute: &Attribute, cx: &mut Exec<'_>) -> Result
     let mut cursor = db.cursor(Order::Aevt, Some(&from), Some(&to), Direction::Forward)?;
     let (mut starts, mut ends): (Vec<u64>, Vec<u64>) = (Vec::new(), Vec::new());
     while let Some(chunk) = cursor.next()? {
-        cx.budget.check(0, cx.heap.weight())?;
-        cx.budget.hold(chunk.len() * 16)?;
+        cx.budget.check(0, cx.heap.most_weight())?;
+        cx.budget.hold(growing_bytes(chunk.len(), 2))?;
         let columns = &chunk.columns;
         if let (Mode::State, Some(entities), Some(ValueKind::Ref)) = (db.mode(), columns.e.plain(), columns.v.kind()) {
             starts.extend_from_slice(&entities[chunk.rows()]);

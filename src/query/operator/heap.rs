@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use std::hash::BuildHasher;
 
-use super::batch::{Batch, place};
+use super::batch::{Batch, Column, place};
 use crate::datom::{Columns, Value, ValueColumn, ValueKind, ValueRef, compare};
 use crate::error::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
@@ -26,7 +26,9 @@ pub(in crate::query) struct Heap {
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
     last: Option<(usize, u32)>,
-    weight: usize,
+    /// Bytes of pinned leaves, and of the dictionary.
+    pinned: usize,
+    dictionary: usize,
 }
 
 /// Leaves that several threads hold, by their numbers less one.
@@ -68,7 +70,7 @@ impl Heap {
                 }
                 self.pins[pin as usize - 1] = Some(Arc::clone(leaf));
                 self.by_leaf.insert(address, pin);
-                self.weight += leaf.v.len() * 8;
+                self.pinned += leaf.v.len() * 8;
                 pin
             }
         };
@@ -78,7 +80,18 @@ impl Heap {
 
     /// Bytes held, roughly.
     pub fn weight(&self) -> usize {
-        self.weight
+        self.pinned + self.dictionary
+    }
+
+    /// The most bytes held while the dictionary grows to its size: just doubled, and what it grew from not yet freed.
+    pub fn most_weight(&self) -> usize {
+        self.pinned + 3 * self.dictionary
+    }
+
+    /// Bytes of the values of a column that lie elsewhere, roughly.
+    pub fn far_bytes(&self, column: &Column) -> usize {
+        let far = (0..column.len()).filter(|row| !column.kind_at(*row).is_inline());
+        far.map(|row| weigh(&self.get(column.kind_at(row), column.cells()[row]))).sum()
     }
 
     /// The value that a cell tells.
@@ -115,7 +128,8 @@ impl Heap {
             index: self.index.clone(),
             hasher: self.hasher.clone(),
             last: self.last,
-            weight: 0,
+            pinned: 0,
+            dictionary: 0,
         }
     }
 
@@ -218,11 +232,11 @@ impl Heap {
             return Ok(place(0, *row as usize));
         }
         let size = weigh(value);
-        if self.weight + size > MAX_DICTIONARY {
+        if self.dictionary + size > MAX_DICTIONARY {
             let message = "the query needs more than 3 GiB of text and other large values at a time";
             return Err(Error::new(ErrorKind::Limit, "query/limit", message));
         }
-        self.weight += size + 16;
+        self.dictionary += size + 16;
         let row = self.own.len();
         self.own.push(value);
         let (own, hasher) = (&self.own, &self.hasher);
@@ -251,7 +265,8 @@ fn weigh(value: &ValueRef<'_>) -> usize {
     }
 }
 
-fn weigh_wide(value: &Value) -> usize {
+/// Bytes of a value, roughly.
+pub(in crate::query) fn weigh_wide(value: &Value) -> usize {
     match value {
         Value::Tuple(xs) | Value::Set(xs) => xs.iter().map(weigh_wide).sum::<usize>() + 8,
         Value::Map(xs) => xs.iter().map(|(k, v)| weigh_wide(k) + weigh_wide(v)).sum::<usize>() + 8,

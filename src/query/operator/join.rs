@@ -2,7 +2,7 @@
 
 use super::batch::{BATCH, Batch, Column};
 use super::build::{build, build_steps, place, places};
-use super::key::{KeyColumn, RowIndex};
+use super::key::{KeyColumn, RowIndex, growing_bytes};
 use super::pipeline::Pipeline;
 use super::{Exec, Operator};
 use crate::error::Result;
@@ -223,7 +223,7 @@ fn reduced(batch: Batch, keys: &[usize], index: &RowIndex, cx: &mut Exec<'_>) ->
 }
 
 fn index(batch: Batch, keys: &[usize], cx: &mut Exec<'_>) -> Result<(Batch, RowIndex)> {
-    cx.budget.hold(batch.len * 16)?;
+    cx.budget.hold(RowIndex::bytes(batch.len, keys.len()))?;
     let columns: Vec<&Column> = keys.iter().map(|key| &batch.columns[*key]).collect();
     let keys = KeyColumn::of_all(&columns, &mut cx.heap)?;
     let len = if keys.is_empty() { 0 } else { batch.len };
@@ -233,7 +233,7 @@ fn index(batch: Batch, keys: &[usize], cx: &mut Exec<'_>) -> Result<(Batch, RowI
 impl<'q> Operator<'q> for JoinOp<'q> {
     fn feed(&mut self, batch: Batch, cx: &mut Exec<'q>) -> Result<()> {
         if self.build_left {
-            cx.budget.hold(batch.weight())?;
+            cx.budget.hold(growing_bytes(batch.len, batch.columns.len()))?;
             self.fed.append(&batch);
             return Ok(());
         }

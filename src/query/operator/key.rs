@@ -143,6 +143,11 @@ impl RowIndex {
         RowIndex { keys, heads, next, single }
     }
 
+    /// The most bytes that an index of so many rows takes.
+    pub fn bytes(rows: usize, keys: usize) -> usize {
+        table_bytes(rows) + rows * (size_of::<u32>() + 8 * keys)
+    }
+
     /// Appends the rows of `probe` that have a partner to `rows`, and the partners to `partners`. False, and nothing is
     /// done, where a row may have several partners or must be hashed.
     pub fn pair_all(&self, probe: &[KeyColumn], rows: &mut Vec<u32>, partners: &mut Vec<u32>) -> bool {
@@ -198,6 +203,17 @@ fn dense_range(keys: &[KeyColumn], len: usize) -> Option<(u64, usize, ValueKind)
     let least = *key.cells().iter().min()?;
     let width = (key.cells().iter().max()? - least).checked_add(1)?;
     (width <= 64 + 4 * len as u64).then_some((least, width as usize, kind))
+}
+
+/// The most bytes that a table of so many row numbers takes while it grows: just doubled, and what it grew from not yet
+/// freed.
+pub(in crate::query) const fn table_bytes(rows: usize) -> usize {
+    rows * 17
+}
+
+/// The most bytes that columns of so many rows take while they grow, row by row or batch by batch.
+pub(in crate::query) const fn growing_bytes(rows: usize, columns: usize) -> usize {
+    rows * columns * 24
 }
 
 /// A growing set of rows.
@@ -289,8 +305,13 @@ impl RowSet {
         RowSet { keys, places: Places::Dense(Grid::default()), len: 0 }
     }
 
-    pub fn len(&self) -> usize {
-        self.len
+    /// The most bytes that the set takes while it grows to its size.
+    pub fn bytes(&self) -> usize {
+        let places = match &self.places {
+            Places::Dense(grid) => 2 * grid.rows.len() * size_of::<u32>(),
+            Places::Hashed(_) => 0,
+        };
+        places + table_bytes(self.len) + growing_bytes(self.len, self.keys.len())
     }
 
     /// Adds rows. Calls `each` with the number that a row has in the set, and whether it is new.
@@ -407,7 +428,7 @@ mod tests {
         assert_eq!(numbers(&mut set, &[&[1 << 40, 3], &[0, 9]]), [(3, true), (2, false)]);
         assert!(matches!(set.places, Places::Hashed(_)));
         assert_eq!(numbers(&mut set, &[&[5, 6, 1 << 40], &[1, 1, 0]]), [(0, false), (1, false), (3, false)]);
-        assert_eq!(set.len(), 4);
+        assert_eq!(set.len, 4);
     }
 
     #[test]
@@ -428,6 +449,6 @@ mod tests {
         assert_eq!(numbers(&mut set, &[&[1, 2]]), [(0, true), (1, true)]);
         let doubles = [KeyColumn(Column::of(ValueKind::Double, vec![1, 1]))];
         assert_eq!(set.fresh(&doubles, 2), [0]);
-        assert_eq!(set.len(), 3);
+        assert_eq!(set.len, 3);
     }
 }

@@ -1,5 +1,6 @@
 //! Steps in a row, driven with a stack of its own.
 
+use super::key::growing_bytes;
 use super::{Batch, Exec, Operator};
 use crate::error::Result;
 
@@ -78,7 +79,7 @@ impl<'q> Pipeline<'q> {
             let at = self.level - 1;
             match self.poll_at(at, cx)? {
                 Some(batch) => {
-                    cx.budget.check(batch.len, cx.heap.weight())?;
+                    cx.budget.check(batch.len, cx.heap.most_weight())?;
                     if self.level == self.operators.len() {
                         return Ok(Some(batch));
                     }
@@ -101,7 +102,7 @@ impl<'q> Pipeline<'q> {
         let mut all = Batch::empty(width);
         self.start(batch, cx)?;
         while let Some(batch) = self.poll(cx)? {
-            cx.budget.hold(batch.weight())?;
+            cx.budget.hold(growing_bytes(batch.len, batch.columns.len()))?;
             if all.len == 0 {
                 all = batch;
             } else {

@@ -79,8 +79,7 @@ impl<'q> RuleOp<'q> {
                         pipeline.finish();
                         while let Some(found) = pipeline.poll(cx)? {
                             let answers = &mut cx.solving[level][variant.table].answers;
-                            let fresh = answers.add(&found, &mut cx.heap)?;
-                            cx.budget.hold(fresh * 24 * (1 + found.columns.len()))?;
+                            answers.add(&found, &mut cx.heap, &mut cx.budget)?;
                         }
                     }
                 }

@@ -4,10 +4,11 @@ use hashbrown::HashTable;
 
 use super::batch::{BATCH, Batch, Column};
 use super::build::place;
-use super::key::{KeyColumn, RowSet, hash_row, same_row};
-use super::{Exec, Operator};
+use super::key::{KeyColumn, RowSet, growing_bytes, hash_row, same_row, table_bytes};
+use super::{Exec, Heap, Operator};
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::logic::{TableRef, Var};
+use crate::query::options::Budget;
 use crate::query::plan::{Operand, RuleArg, TableCall};
 
 /// What is known of a rule that is asked in one way.
@@ -25,6 +26,8 @@ pub(in crate::query) struct Relation {
     indexes: Vec<GrowingIndex>,
     /// How many of the rows were passed on as new.
     pub passed: usize,
+    /// The bytes that the budget knows of.
+    held: usize,
 }
 
 /// Rows by some of their columns.
@@ -75,7 +78,7 @@ impl GrowingIndex {
 
 impl Relation {
     pub fn new(width: usize) -> Relation {
-        Relation { rows: Batch::empty(width), seen: RowSet::new(width), indexes: Vec::new(), passed: 0 }
+        Relation { rows: Batch::empty(width), seen: RowSet::new(width), indexes: Vec::new(), passed: 0, held: 0 }
     }
 
     pub fn len(&self) -> usize {
@@ -86,8 +89,8 @@ impl Relation {
         self.rows.slice(rows)
     }
 
-    /// Adds the rows that are new; says how many were.
-    pub fn add(&mut self, batch: &Batch, heap: &mut super::Heap) -> Result<usize> {
+    /// Adds the rows that are new.
+    pub fn add(&mut self, batch: &Batch, heap: &mut Heap, budget: &mut Budget) -> Result<()> {
         let columns: Vec<&Column> = batch.columns.iter().collect();
         let keys = KeyColumn::of_all(&columns, heap)?;
         let fresh = self.seen.fresh(&keys, batch.len);
@@ -95,11 +98,22 @@ impl Relation {
             fresh.iter().for_each(|row| index.push(&keys, *row as usize));
         }
         self.rows.append(&batch.gather(&fresh));
-        Ok(fresh.len())
+        self.hold(budget)
+    }
+
+    /// Tells the budget of the most bytes that the relation takes while it grows to its size.
+    fn hold(&mut self, budget: &mut Budget) -> Result<()> {
+        let index = |index: &GrowingIndex| {
+            let rows = index.next.len();
+            table_bytes(rows) + growing_bytes(rows, index.columns.len()) + growing_bytes(rows, 1) / 2
+        };
+        let indexes: usize = self.indexes.iter().map(index).sum();
+        let bytes = growing_bytes(self.rows.len, self.rows.columns.len()) + self.seen.bytes() + indexes;
+        budget.hold(bytes.saturating_sub(std::mem::replace(&mut self.held, bytes)))
     }
 
     /// The number of the index by these columns, made when there is none.
-    fn index(&mut self, columns: &[usize], heap: &mut super::Heap) -> Result<usize> {
+    fn index(&mut self, columns: &[usize], heap: &mut Heap, budget: &mut Budget) -> Result<usize> {
         if let Some(found) = self.indexes.iter().position(|index| index.columns == columns) {
             return Ok(found);
         }
@@ -107,6 +121,7 @@ impl Relation {
         let keys = KeyColumn::of_all(&self.rows.columns.iter().collect::<Vec<_>>(), heap)?;
         (0..self.rows.len).for_each(|row| index.push(&keys, row));
         self.indexes.push(index);
+        self.hold(budget)?;
         Ok(self.indexes.len() - 1)
     }
 }
@@ -215,11 +230,11 @@ impl TableOp<'_> {
         if let TableRef::Answers(table) = self.call.table {
             let asked = self.known.iter().zip(&known).filter(|((column, ..), _)| self.call.required[*column]);
             let asked = Batch { len: batch.len, columns: asked.map(|(_, column)| column.clone()).collect() };
-            let new = cx.solving[self.level][table].demand.add(&asked, &mut cx.heap)?;
-            cx.budget.hold(new * 16 * (1 + asked.columns.len()))?;
+            cx.solving[self.level][table].demand.add(&asked, &mut cx.heap, &mut cx.budget)?;
         }
         let columns: Vec<usize> = self.known.iter().map(|(column, ..)| *column).collect();
-        self.index = relation(&mut cx.solving[self.level], self.call.table).index(&columns, &mut cx.heap)?;
+        let relation = relation(&mut cx.solving[self.level], self.call.table);
+        self.index = relation.index(&columns, &mut cx.heap, &mut cx.budget)?;
         self.keys = KeyColumn::of_all(&known.iter().collect::<Vec<_>>(), &mut cx.heap)?;
         self.left = batch;
         self.at = 0;
