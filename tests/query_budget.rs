@@ -62,7 +62,7 @@ fn people() -> Db {
         let map = EntityMap::new().id(EntityId(e)).set(name, format!("Person {}", scattered(e)));
         let map = map.set(age, (scattered(e) % 100) as i64);
         let map = (0..3).fold(map, |map, n| map.set(friend, other(n)));
-        if e % 40 == 0 { map } else { map.set(next, Value::Ref(EntityId(e + 1))) }
+        if e.is_multiple_of(40) { map } else { map.set(next, Value::Ref(EntityId(e + 1))) }
     };
     let db = with(&empty_db(true, SchemaFlexibility::Write), SCHEMA).unwrap().db_after;
     with(&db, (1..=PEOPLE).map(person).collect::<Vec<_>>()).unwrap().db_after
