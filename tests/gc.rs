@@ -8,7 +8,7 @@ mod blobs;
 mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use blobs::Blobs;
 use support::{Chance, Model, SCHEMA, content, env_number, one_more, registry, sim_config, transaction};
@@ -233,6 +233,40 @@ fn readers_are_spared_for_a_minimum_age() {
     assert!(error.message().contains("garbage was collected"), "{error}");
     // A newer one can be had at once.
     assert_eq!(content(&readers[1].sync().unwrap()).unwrap(), content(&conn.db()).unwrap());
+}
+
+/// An instant, all of its millisecond being over when it is given.
+fn instant() -> i64 {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    let then = now();
+    while now() == then {}
+    then
+}
+
+/// What a reader has just brought up to date is spared, though no transaction was new since an older commit was read.
+#[test]
+fn a_reader_that_keeps_up_loses_nothing() {
+    let blobs = Blobs::default();
+    let (_registry, conn) = begin(&blobs, &blobs_config());
+    conn.transact(SCHEMA).unwrap();
+    let people = |numbers: std::ops::Range<usize>, age: usize| {
+        let all: String = numbers.map(|i| format!("{{:name \"{i:03}\" :age {age}}}")).collect();
+        conn.transact(format!("[{all}]")).unwrap();
+    };
+    people(0..300, 1);
+    conn.flush().unwrap();
+    let reader = connect_in(&with(&blobs), &blobs_config().read_only(true).cache_bytes(0)).unwrap();
+    people(0..250, 2);
+    assert_eq!(reader.sync().unwrap().basis_t(), conn.db().basis_t());
+    // The commit that the reader began with is no head any more, and what is left of its nodes is moved.
+    assert!(conn.gc(GcOptions::new()).unwrap().moved_bytes > 0);
+    let since = instant();
+    let db = reader.sync().unwrap();
+    let deleted = conn.gc(now().remove_before(since)).unwrap().deleted;
+    assert!(deleted.iter().any(|key| key.starts_with("pack/")), "{deleted:?}");
+    assert_eq!(content(&db).unwrap(), content(&conn.db()).unwrap());
+    reader.release().unwrap();
+    conn.release().unwrap();
 }
 
 /// Blobs that belong to nothing, as a crash in a flush leaves them, go when they are old enough; others stay.

@@ -96,7 +96,7 @@ fn no_branch(branch: Keyword) -> Error {
 
 /// Whether a reader who began at a head and came to entry `seq` cannot go on in the log: the branch is another one by now, or it
 /// has a commit that lies after that entry, and the log before a commit may have been rewritten or collected.
-pub(crate) fn is_overtaken(store: &Store, branch: Keyword, began: &Head, seq: u64) -> Result<bool> {
+fn is_overtaken(store: &Store, branch: Keyword, began: &Head, seq: u64) -> Result<bool> {
     let head = read_head(store, branch)?;
     if head.incarnation != began.incarnation {
         return Ok(true);

@@ -14,7 +14,7 @@ mod record;
 mod scrub;
 mod write;
 
-pub(crate) use load::{Loaded, is_overtaken, load, read_commit, read_head, replay, restore};
+pub(crate) use load::{Loaded, load, read_commit, read_head, replay, restore};
 pub(crate) use nodes::{NodeCache, Packs, StoredNodes, cached_nodes, check_node, check_pack, pack_key};
 pub(crate) use record::{Commit, Head, Purges, branch_of_key, head_key};
 pub(crate) use scrub::scrub;

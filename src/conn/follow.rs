@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::commit::{Head, Loaded, is_overtaken, load, replay};
+use crate::commit::{Head, Loaded, load, read_head, replay};
 use crate::db::{Db, Snapshot};
 use crate::edn::Keyword;
 use crate::error::Result;
@@ -28,11 +28,13 @@ impl Follower {
         Follower { store, branch, nodes, kind, head, snapshot, log }
     }
 
-    /// Reads what the log has gained since, and gives the database with it. Where a purge or a collection has changed the
-    /// log before it was read, or the branch was forced to be another, the database is read anew.
+    /// Reads what the log has gained since, and gives the database with it. Where another commit is the head's by now, the
+    /// database is read anew: the nodes of the one before are kept for the minimum age and no longer, and the log before the
+    /// new one may have been changed.
     pub fn follow(&mut self) -> Result<Db> {
         let replayed = replay(&mut self.snapshot, &mut self.log);
-        if is_overtaken(&self.store, self.branch, &self.head, self.log.position().seq)? {
+        let head = read_head(&self.store, self.branch)?;
+        if (head.incarnation, head.commit) != (self.head.incarnation, self.head.commit) {
             let mut loaded = load(&self.store, self.branch, true, &|_| Ok(Arc::clone(&self.kind)), &self.nodes)?;
             loaded.snapshot.succeed(&self.snapshot);
             (self.head, self.snapshot, self.log) = (loaded.head, loaded.snapshot, loaded.log);
