@@ -50,6 +50,7 @@ mod schema;
 pub mod store;
 mod transact;
 pub mod typed;
+mod world;
 
 pub use config::Config;
 pub use conn::{
@@ -94,6 +95,8 @@ pub use transact::{
 pub use db::testing as db_testing;
 #[cfg(any(test, feature = "testing"))]
 pub use maintain::testing as maintain_testing;
+#[cfg(feature = "testing")]
+pub use world::simulated;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::{IndexKind, NodeSource};
 use crate::log::{LogPosition, LogReader, LogWriter};
 use crate::store::Store;
+use crate::world;
 
 /// Where the heads are kept that were replaced or removed.
 const GONE: &str = "gone/";
@@ -103,7 +104,7 @@ impl Beginning<'_> {
     fn store(self, nodes: &StoredNodes) -> Result<(Head, WhenStored)> {
         let Beginning { snapshot, provenance, parents, source, parted, unclean, now } = self;
         let (_, commit, when_stored) = write_commit(nodes, snapshot, provenance, parents, LogPosition::START, now)?;
-        let head = Head::new(Uuid::now_v7().as_u128());
+        let head = Head::new(world::ordered_id());
         let mut kin = Kin::begun(commit.id, source, parted);
         if unclean.is_some() {
             // Kept nodes would keep their packs, and what was purged in them.
@@ -171,7 +172,7 @@ fn leave(store: &Store, head: &Head) -> Result<()> {
     if store.capabilities().atomic_swap {
         let mut log = LogReader::new(store.clone(), head.incarnation, read_commit(store, head.commit)?.log);
         while log.next()?.is_some() {}
-        LogWriter::begin(&log, Uuid::new_v4().as_u128())?;
+        LogWriter::begin(&log, world::random_id())?;
     }
     let key = format!("{GONE}{:032x}", Origin::new_id());
     store.put(&key, head.encode_at(store.encoding(), &key)?)

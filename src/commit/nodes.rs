@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Address, Decode, Node, NodeSink, NodeSource, Reads};
 use crate::store::frame::Sealed;
 use crate::store::{Cache, CacheStats, Encoding, Store};
+use crate::world;
 
 /// The kind of a node's frame.
 const KIND: u8 = 2;
@@ -216,7 +216,7 @@ pub(crate) struct Packs<'a> {
 
 impl<'a> Packs<'a> {
     pub fn new(nodes: &'a StoredNodes) -> Packs<'a> {
-        Packs { nodes, id: Uuid::now_v7().as_u128(), bytes: Vec::new(), when_stored: Vec::new() }
+        Packs { nodes, id: world::ordered_id(), bytes: Vec::new(), when_stored: Vec::new() }
     }
 
     /// Writes what is left; every address handed out is good from then on.
@@ -228,7 +228,7 @@ impl<'a> Packs<'a> {
     fn write(&mut self) -> Result<()> {
         if !self.bytes.is_empty() {
             self.nodes.store.put(&pack_key(self.id), std::mem::take(&mut self.bytes))?;
-            self.id = Uuid::now_v7().as_u128();
+            self.id = world::ordered_id();
         }
         Ok(())
     }

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::FORMAT;
 use super::branches::heads;
 use super::nodes::{Packs, StoredNodes, WhenStored};
@@ -15,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::{LogPosition, LogReader, LogWriter, Transaction};
 use crate::store::Store;
 use crate::transact::Merge;
+use crate::world;
 
 /// What a commit says beside the snapshot itself.
 #[derive(Debug, Clone)]
@@ -43,7 +42,7 @@ pub(crate) fn create(
     }
     let stands = store.get(&head_key(branch), None)?;
     // Tells its age, should a loss of power leave a log without a head.
-    let incarnation = Uuid::now_v7().as_u128();
+    let incarnation = world::ordered_id();
     let mut end = LogPosition::START;
     if let Some(initial) = initial {
         let start = LogReader::new(store.clone(), incarnation, LogPosition::START);

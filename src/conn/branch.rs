@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::registry::OpenStore;
 use crate::store::backend::check_key;
 use crate::transact::Merge;
+use crate::world;
 
 /// `docs/branches.md` tells how branches work.
 impl Connection {
@@ -40,7 +41,7 @@ impl Connection {
         check_may_wait()?;
         let (from, new) = (from.into(), branch_name(new));
         check_name(new)?;
-        let writer = self.writer()?;
+        self.writer()?;
         self.settle(from)?;
         let home = &self.shared.home;
         self.alone(new, |_| match home {
@@ -52,7 +53,7 @@ impl Connection {
                 if database.branch(new).is_some() {
                     return Err(branch_exists(new));
                 }
-                database.put(new, &db, vec![merge.commit], (merge.source, None), (writer.clock)());
+                database.put(new, &db, vec![merge.commit], (merge.source, None), world::now());
                 Ok(())
             }
             Home::Stored(home) => {
@@ -60,7 +61,7 @@ impl Connection {
                 let _collecting = open.collecting.lock();
                 let _flushing = open.flushing.read();
                 let source = self.source(home, from)?;
-                let beginning = source.beginning(home, (writer.clock)());
+                let beginning = source.beginning(home, world::now());
                 branches::begin(&home.nodes, new, beginning)
             }
         })
@@ -114,7 +115,7 @@ impl Connection {
         check_may_wait()?;
         let branch = branch_name(branch);
         check_name(branch)?;
-        let writer = self.writer()?;
+        self.writer()?;
         if !db.is_current() {
             let message = "only a database without view and filter can be a branch";
             return Err(Error::new(ErrorKind::Argument, "branch/view", message));
@@ -125,7 +126,7 @@ impl Connection {
         self.unconnected(branch, || match home {
             Home::Memory(database) => {
                 let from = (home.source_of(db)?, db.snapshot().parted());
-                database.put(branch, db, parents, from, (writer.clock)());
+                database.put(branch, db, parents, from, world::now());
                 Ok(())
             }
             Home::Stored(stored) => {
@@ -138,7 +139,7 @@ impl Connection {
                     stored.check_nodes(&snapshot)?;
                 }
                 let source = Source { snapshot, parents, source, parted, unclean };
-                let beginning = source.beginning(stored, (writer.clock)());
+                let beginning = source.beginning(stored, world::now());
                 match stored.head(branch)? {
                     Some(head) => branches::replace(&stored.nodes, branch, &head, beginning),
                     None => branches::begin(&stored.nodes, branch, beginning),

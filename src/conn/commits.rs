@@ -17,6 +17,7 @@ use crate::db::{Db, Snapshot};
 use crate::edn::Keyword;
 use crate::error::{ErrorKind, Result};
 use crate::registry::Registry;
+use crate::world;
 
 /// The names of the branches of a database.
 ///
@@ -158,7 +159,7 @@ impl Writer {
             Home::Memory(database) => match commit {
                 Some(commit) => Ok(commit),
                 None => {
-                    let (id, db) = database.commit_on(branch, &applied.db, &[], (self.clock)());
+                    let (id, db) = database.commit_on(branch, &applied.db, &[], world::now());
                     self.replace(&mut applied, Snapshot::clone(db.snapshot()));
                     Ok(id)
                 }

@@ -6,9 +6,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
-
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::writer::{Applied, Committed, Durable, Writer};
 use crate::commit::{self, Head, Moment, Provenance, StoredNodes};
@@ -18,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::Address;
 use crate::log::LogPosition;
 use crate::registry::OpenStore;
+use crate::world::{self, Condvar, Mutex, MutexGuard};
 
 /// So many times the log after which the indexes are flushed may be written, then transactions wait for the flush.
 const BEHIND: u64 = 4;
@@ -144,8 +142,7 @@ impl Writer {
         }
         let Some(job) = self.begin_flush(committed) else { return };
         let aside = Arc::clone(&job);
-        let spawned = thread::Builder::new().name("treering-flush".to_owned()).spawn(move || aside.run());
-        if spawned.is_err() {
+        if world::spawn("treering-flush", move || aside.run()).is_err() {
             job.run();
         }
     }
@@ -161,7 +158,7 @@ impl Writer {
             // Nothing becomes durable while `committed` is locked.
             snapshot: Arc::clone(self.current.read().snapshot()),
             provenance: durable.provenance.clone(),
-            moment: Moment { log: end, closed: false, now: (self.clock)(), purges: None, merged: Vec::new() },
+            moment: Moment { log: end, closed: false, now: world::now(), purges: None, merged: Vec::new() },
             open: Arc::clone(durable.lease.open()),
             outcome: Mutex::default(),
             done: Condvar::new(),
@@ -239,7 +236,7 @@ impl Writer {
         let span = tracing::debug_span!("flush", branch = %durable.branch, t, log_bytes = durable.unflushed, closing);
         let _entered = span.enter();
         let merged = durable.merged.clone();
-        let moment = Moment { log: end, closed: closing, now: (self.clock)(), purges, merged };
+        let moment = Moment { log: end, closed: closing, now: world::now(), purges, merged };
         let (head, provenance) = (&durable.head, &durable.provenance);
         let flushed = {
             // As beside the transactions.

@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::Address;
 use crate::registry::OpenStore;
 use crate::store::BoxFuture;
+use crate::world;
 
 /// What garbage collection may delete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +166,7 @@ impl Writer {
         self.check_working()?;
         let span = tracing::debug_span!("gc", dry_run = options.dry_run);
         let _entered = span.enter();
-        let cutoff = options.cutoff((self.clock)());
+        let cutoff = options.cutoff(world::now());
         match home {
             Home::Stored(home) => self.gc_stored(home, options),
             Home::Memory(database) => {
@@ -184,7 +185,7 @@ impl Writer {
             report.moved_bytes = self.compact(home, open)?;
         }
         let blobs = list(open)?;
-        let cutoff = options.cutoff((self.clock)());
+        let cutoff = options.cutoff(world::now());
         let marked = home.mark(&roots(home.store(), cutoff)?, cutoff)?;
         let trimmed = self.trim_log(&marked, options.dry_run)?;
         let garbage = marked.garbage(home.store(), &blobs, cutoff, trimmed)?;

@@ -13,6 +13,7 @@ use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 use crate::merge::{self, MergeBase};
 use crate::transact::{IntoTxData, Merge, TxData, TxReport};
+use crate::world;
 
 impl Connection {
     /// Makes a transaction and a commit of it that follows the last commit of this branch and `parents`: what was merged, in
@@ -118,7 +119,7 @@ impl Writer {
         let _committed = self.committed.lock();
         if let Home::Memory(database) = home {
             let mut applied = self.applied.lock();
-            let (_, db) = database.commit_on(branch, &report.db_after, merges, (self.clock)());
+            let (_, db) = database.commit_on(branch, &report.db_after, merges, world::now());
             if applied.db.basis_t() == db.basis_t() {
                 self.replace(&mut applied, Snapshot::clone(db.snapshot()));
             }

@@ -20,7 +20,6 @@ pub use branch_async::{branch_as_db_async, branches_async, commit_as_db_async};
 pub use commits::{BranchHistory, branch_as_db, branch_as_db_in, branches, branches_in, commit_as_db, commit_as_db_in};
 pub use gc::{BackgroundGc, GcOptions, GcReport};
 pub use listen::ListenerId;
-pub(crate) use open::system_clock;
 pub use open::{
     connect, connect_async, connect_in, create_database, create_database_async, create_database_in, database_exists,
     database_exists_async, database_exists_in, delete_database, delete_database_async, delete_database_in, q_async,

@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
-use uuid::Uuid;
 
 use super::follow::Follower;
 use super::home::{Home, StoredHome};
 use super::listen::{Listeners, check_may_wait};
 use super::tx_range::LogOf;
-use super::writer::{Clock, Durable, Writer};
+use super::writer::{Durable, Writer};
 use super::{Connection, Role, Shared};
 use crate::commit::{self, Loaded, Provenance, StoredNodes};
 use crate::config::Config;
@@ -24,6 +23,7 @@ use crate::query::{Answers, IntoInputs, IntoQuery, Output, q};
 use crate::registry::{Lease, Registry};
 use crate::store::{Access, BoxFuture, Store};
 use crate::transact::{IntoTxData, transact};
+use crate::world;
 
 /// Creates a database, and its store where there is none; makes the `:initial-tx`.
 ///
@@ -148,7 +148,7 @@ fn initial_db(registry: &Registry, config: &Config) -> Result<(Db, Option<Transa
     empty.answers = Answers::within(config.answer_bytes());
     let db = Db::new(Arc::new(empty));
     let Some(initial) = initial else { return Ok((db, None)) };
-    let made = initial.into_tx_data().and_then(|data| transact(&db, data, system_clock()));
+    let made = initial.into_tx_data().and_then(|data| transact(&db, data, world::now()));
     let made = made.map_err(|error| error.context(":initial-tx"))?;
     let transaction = Transaction { t: made.report.db_after.basis_t().0, bytes: made.record().encode()? };
     Ok((made.report.db_after, Some(transaction)))
@@ -158,12 +158,12 @@ fn create_in(registry: &Registry, config: &Config, store: &Store, db: Db, initia
     let config = registry.complete(config)?;
     let keyword = config.index_kind().ok_or_else(unknown_index)?;
     if store.capabilities().volatile {
-        return registry.memory().create(registry.identity(&config)?, config, db, system_clock());
+        return registry.memory().create(registry.identity(&config)?, config, db, world::now());
     }
     let nodes = Arc::new(StoredNodes::uncached(store.clone()));
     let provenance =
         Provenance { config: config.to_form().to_string(), index: keyword, index_settings: config.index_settings() };
-    commit::create(&nodes, config.branch_name(), db.snapshot(), initial, &provenance, system_clock())
+    commit::create(&nodes, config.branch_name(), db.snapshot(), initial, &provenance, world::now())
 }
 
 /// [`connect`] with the kinds of a registry.
@@ -199,7 +199,6 @@ fn open_connection(registry: &Registry, config: &Config) -> Result<Arc<Shared>> 
     };
     let identity = registry.identity(config)?;
     let listeners: Arc<Listeners> = Arc::default();
-    let clock: Clock = system_clock;
     let opened = if source.store().capabilities().volatile {
         let database = registry.memory().find(&identity, config)?;
         let branch = config.branch_name();
@@ -207,10 +206,10 @@ fn open_connection(registry: &Registry, config: &Config) -> Result<Arc<Shared>> 
             let message = format!("the database in memory has no branch {branch}; create it first");
             Error::new(ErrorKind::Existence, "db-does-not-exist", message)
         })?;
-        let writer = Writer::new(Arc::clone(&current), Arc::clone(&listeners), clock, None);
+        let writer = Writer::new(Arc::clone(&current), Arc::clone(&listeners), None);
         Opened { current, role: Role::Writer(Box::new(writer)), log: None, home: Home::Memory(database) }
     } else {
-        open_stored(registry, config, source, &listeners, clock).map_err(|error| located(config, error))?
+        open_stored(registry, config, source, &listeners).map_err(|error| located(config, error))?
     };
     let Opened { current, role, log, home } = opened;
     Ok(Arc::new(Shared {
@@ -258,13 +257,7 @@ struct Opened {
     home: Home,
 }
 
-fn open_stored(
-    registry: &Registry,
-    config: &Config,
-    source: Source,
-    listeners: &Arc<Listeners>,
-    clock: Clock,
-) -> Result<Opened> {
+fn open_stored(registry: &Registry, config: &Config, source: Source, listeners: &Arc<Listeners>) -> Result<Opened> {
     let store = source.store().clone();
     let branch = config.branch_name();
     let cache = registry.node_cache(config.node_cache_bytes());
@@ -320,7 +313,7 @@ fn open_stored(
         kind: loaded.kind,
         lease,
     };
-    let writer = Writer::new(Arc::clone(&current), Arc::clone(listeners), clock, Some(durable));
+    let writer = Writer::new(Arc::clone(&current), Arc::clone(listeners), Some(durable));
     writer.resume()?;
     Ok(Opened { current, role: Role::Writer(Box::new(writer)), log, home })
 }
@@ -331,7 +324,7 @@ fn take_over(
     branch: Keyword,
     load: &dyn Fn() -> Result<Loaded>,
 ) -> Result<(Loaded, LogWriter, commit::Head)> {
-    let session = Uuid::new_v4().as_u128();
+    let session = world::random_id();
     let mut left = MOST_TRIES;
     'opened: loop {
         let mut loaded = load()?;
@@ -409,10 +402,4 @@ fn located(config: &Config, error: Error) -> Error {
 
 fn unknown_index() -> Error {
     Error::new(ErrorKind::Config, "config/missing", "the config names no :index and the backend has no default")
-}
-
-/// Milliseconds since 1970-01-01T00:00Z.
-pub(crate) fn system_clock() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

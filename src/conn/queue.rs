@@ -8,11 +8,10 @@ use std::any::Any;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::writer::Pending;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transact::{TxData, TxReport};
+use crate::world::{Condvar, Mutex};
 
 /// What a caller may have to do before its own transaction is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use super::flush::{Flushing, How};
 use super::listen::{Listeners, Running};
@@ -20,9 +20,7 @@ use crate::index::IndexKind;
 use crate::log::{LogPosition, LogWriter, Transaction};
 use crate::registry::Lease;
 use crate::transact::{Merge, TxData, TxReport, transact};
-
-/// Tells the time: milliseconds since 1970-01-01T00:00Z.
-pub(super) type Clock = fn() -> i64;
+use crate::world::{self, Mutex};
 
 /// Where the state of a writer is kept that outlives the process.
 #[derive(Debug)]
@@ -63,7 +61,6 @@ pub(super) struct Writer {
     /// The database that readers see: durable.
     pub(super) current: Arc<RwLock<Db>>,
     listeners: Arc<Listeners>,
-    pub(super) clock: Clock,
     /// Whether transactions go to a log.
     pub(super) stored: bool,
     queue: Queue,
@@ -95,12 +92,11 @@ pub(super) struct Committed {
 }
 
 impl Writer {
-    pub fn new(current: Arc<RwLock<Db>>, listeners: Arc<Listeners>, clock: Clock, durable: Option<Durable>) -> Writer {
+    pub fn new(current: Arc<RwLock<Db>>, listeners: Arc<Listeners>, durable: Option<Durable>) -> Writer {
         let db = current.read().clone();
         Writer {
             current,
             listeners,
-            clock,
             stored: durable.is_some(),
             queue: Queue::default(),
             applied: Mutex::new(Applied { db }),
@@ -149,7 +145,7 @@ impl Writer {
         let merged = data.merges().to_vec();
         let outcome = {
             let _running = Running::Function.begin();
-            transact(db, data, (self.clock)())?
+            transact(db, data, world::now())?
         };
         let transaction = if self.stored {
             let record = outcome.record().merging(&merged);

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{Db, Snapshot};
 use crate::datom::EntityId;
+use crate::world;
 
 /// The last commit that a snapshot goes back to: all of its nodes that are stored are that commit's.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +24,7 @@ impl Origin {
 
     /// The id of a commit that is made now; it tells its age.
     pub fn new_id() -> u128 {
-        Uuid::now_v7().as_u128()
+        world::ordered_id()
     }
 }
 

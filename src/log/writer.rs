@@ -6,6 +6,7 @@ use super::entry::{Entry, LogPosition, Transaction, link};
 use super::medium::Medium;
 use super::reader::LogReader;
 use crate::error::{Error, ErrorKind, Result};
+use crate::world;
 
 /// The end of a log that is being written.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ impl LogWriter {
     pub fn begin(read: &LogReader, session: u128) -> Result<LogWriter> {
         let medium = read.medium().clone();
         let mut writer =
-            LogWriter { medium, position: read.position(), session, nonce: Uuid::new_v4().as_u128(), poisoned: false };
+            LogWriter { medium, position: read.position(), session, nonce: world::random_id(), poisoned: false };
         // The last entry can be read and yet not be on the disk: its writer was killed before the sync, or the sync
         // failed, after which another sync says nothing about it. The entries to come build on it, so it is written
         // once more. All before it were durable when it was written.

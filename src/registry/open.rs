@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use hashbrown::HashMap;
-use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::world::Mutex;
 
 type Slot = Arc<Mutex<Option<Weak<dyn Any + Send + Sync>>>>;
 

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::world::{Mutex, RwLock};
 use hashbrown::HashMap;
-use parking_lot::{Mutex, RwLock};
 
 use crate::error::Result;
 use crate::store::Store;

@@ -110,9 +110,7 @@ impl Transacted {
 /// `Syntax` or `Transact` for tx-data that is none or breaks a rule, naming the operation; `Argument` for a database that
 /// is seen through a view or a filter; those of reading the store.
 pub fn with(db: &Db, data: impl IntoTxData) -> Result<TxReport> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-    Ok(transact(db, data.into_tx_data()?, now)?.report)
+    Ok(transact(db, data.into_tx_data()?, crate::world::now())?.report)
 }
 
 /// Makes a transaction on `db` at the time `now` (milliseconds since 1970-01-01T00:00Z).

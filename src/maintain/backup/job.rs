@@ -2,8 +2,6 @@
 
 use std::collections::HashSet;
 
-use uuid::Uuid;
-
 use super::log::{self, Placed};
 use super::note::Note;
 use super::packs::{Commits, commits_of, copy_packs, packs_of};
@@ -16,6 +14,7 @@ use crate::maintain::config_in;
 use crate::maintain::options::{BackupOptions, BackupReport};
 use crate::registry::Registry;
 use crate::store::{Store, StoreConfig};
+use crate::world;
 
 /// A branch of the source.
 pub(super) struct Branch {
@@ -207,7 +206,7 @@ impl<'a> Job<'a> {
         report.transactions = transactions;
         // What the head of the target goes on to name must not change under it.
         let is_taken = standing.is_some_and(|standing| standing.head.incarnation == branch.head.incarnation);
-        let incarnation = if is_taken { Uuid::now_v7().as_u128() } else { branch.head.incarnation };
+        let incarnation = if is_taken { world::ordered_id() } else { branch.head.incarnation };
         log::copy(&source, self.to, incarnation, report, watcher)
     }
 

@@ -1,17 +1,16 @@
 //! A database that lives in memory has neither blobs nor a log: it is stored as it is now.
 
-use uuid::Uuid;
-
 use super::job::{Job, Ready, foreign};
 use super::note::Note;
 use crate::commit::{self, Head, StoredNodes, head_key};
 use crate::config::Config;
-use crate::conn::{connect_in, system_clock};
+use crate::conn::connect_in;
 use crate::datom::EntityId;
 use crate::edn::Keyword;
 use crate::error::Result;
 use crate::log::LogPosition;
 use crate::maintain::config_in;
+use crate::world;
 
 impl Job<'_> {
     pub fn copy_memory(&mut self, source: &Config) -> Result<()> {
@@ -34,9 +33,9 @@ impl Job<'_> {
         };
         let (parents, log) = (Vec::new(), LogPosition::START);
         // The nodes of the database stay where they are.
-        let (_, commit, _) = commit::write_commit(&nodes, db.snapshot(), &provenance, parents, log, system_clock())?;
+        let (_, commit, _) = commit::write_commit(&nodes, db.snapshot(), &provenance, parents, log, world::now())?;
         self.report.blobs += 1;
-        let incarnation = Uuid::now_v7().as_u128();
+        let incarnation = world::ordered_id();
         let head = Head { commit: commit.id, closed_at: Some(log), ..Head::new(incarnation) };
         let basis = commit.basis_t;
         let note = Note { incarnation, head: Vec::new(), end: log, basis, is_stale: true };

@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::job::{Job, Ready};
 use super::note::{self, Note};
 use crate::commit::{Commit, StoredNodes, branches, gc, read_commit};
-use crate::conn::system_clock;
 use crate::datom::EntityId;
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
+use crate::world;
 
 impl Job<'_> {
     /// Writes the commits, and then the heads.
@@ -99,7 +99,7 @@ impl Job<'_> {
         let kind = self.registry.index(Keyword::new(&index))?;
         let nodes = Arc::new(StoredNodes::uncached(self.to.clone()));
         let blobs = gc::Blobs::list(self.to)?;
-        let cutoff = system_clock().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+        let cutoff = world::now().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
         let marked = gc::mark(&nodes, (&index, kind.as_ref()), &gc::roots(self.to, cutoff)?, cutoff)?;
         let garbage = marked.garbage(self.to, &blobs, cutoff, None)?;
         self.report.deleted += garbage.blobs().count() as u64;

@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::branches::Branch;
 use super::choose::Chosen;
 use super::replay::{Walk, unless_broken};
 use super::{Loss, Patient, RepairReport};
 use crate::commit::{self, Head, Packs, Provenance, Purges, StoredNodes, head_key};
-use crate::conn::system_clock;
 use crate::datom::{EntityId, Order, TX0};
 use crate::db::Snapshot;
 use crate::error::Result;
@@ -17,6 +14,7 @@ use crate::index::NodeSource;
 use crate::log::{LogCopy, LogPosition};
 use crate::maintain::{Side, config_in};
 use crate::store::Store;
+use crate::world;
 
 /// Bytes of new nodes after which they are stored.
 const NOVELTY: usize = 64 << 20;
@@ -38,7 +36,7 @@ pub(super) fn rebuild(
     let copied = work.copy_log(*log, &replayed)?;
     let snapshot = replayed.snapshot;
     let (_, commit, _) =
-        commit::write_commit(&work.nodes, &snapshot, &provenance, Vec::new(), copied.end, system_clock())?;
+        commit::write_commit(&work.nodes, &snapshot, &provenance, Vec::new(), copied.end, world::now())?;
     let head = Head {
         commit: commit.id,
         closed_at: Some(copied.end),
@@ -154,7 +152,7 @@ impl Work<'_> {
     fn copy_log(&mut self, chosen: LogPosition, replayed: &Replayed) -> Result<Copied> {
         let begin = self.branch.head.as_ref().map_or(LogPosition::START, |head| head.log_start);
         let end = replayed.end;
-        let fresh = Uuid::now_v7().as_u128();
+        let fresh = world::ordered_id();
         let Some(incarnation) = self.branch.incarnation else {
             let start = LogPosition { seq: end, ..LogPosition::START };
             return Ok(Copied { incarnation: fresh, start, end: start, purges: None });
@@ -163,10 +161,10 @@ impl Work<'_> {
             return Ok(copied);
         }
         self.tell_gap(chosen, replayed);
-        let fresh = Uuid::now_v7().as_u128();
+        let fresh = world::ordered_id();
         let copied = self.copy_from(incarnation, fresh, chosen, end)?;
         let start = LogPosition { seq: end, ..LogPosition::START };
-        Ok(copied.unwrap_or(Copied { incarnation: Uuid::now_v7().as_u128(), start, end: start, purges: None }))
+        Ok(copied.unwrap_or(Copied { incarnation: world::ordered_id(), start, end: start, purges: None }))
     }
 
     /// Says that the log has a gap before the commit, behind which its end may have been.
