@@ -62,6 +62,18 @@ fn whatever_happens_nothing_acknowledged_is_lost_and_nothing_seen_changes() {
         outcome.events.into_iter().for_each(|(what, times)| *events.entry(what).or_default() += times);
     }
     println!("TREERING_SEED={first}: {runs} runs, {steps} steps, {events:?}");
+    // A simulation in which these do not happen shows nothing.
+    for what in [
+        "blobs collected",
+        "losses of power",
+        "merges",
+        "operations that failed",
+        "processes killed",
+        "snapshots expired",
+        "writers fenced",
+    ] {
+        assert!(runs < 300 || events.contains_key(what), "no {what} in {runs} runs");
+    }
 }
 
 #[test]
