@@ -93,18 +93,39 @@ pub fn people_db(people: &[Person]) -> Db {
     db
 }
 
-/// `n` later values of `:age`, in rounds over all people: so many closed rows.
-pub fn age_updates(mut db: Db, people: u64, n: u64) -> Db {
-    let (mut r, mut left) = (Random(7), n);
-    while left > 0 {
-        let round = left.min(people);
-        let step = people / round;
-        let mut age = || (1000 * left + r.below(100)) as i64;
-        let map = |i: u64| EntityMap::new().id(EntityId(1 + i * step)).set(Keyword::new("age"), age());
-        db = with(&db, (0..round).map(map).collect::<Vec<_>>()).expect("the ages are right").db_after;
-        left -= round;
+/// Changes in ten rounds, in each of which so many people get new values of all attributes, and after them one of ten
+/// people. Tells of the last transaction of the fifth round, too.
+pub fn changed(mut db: Db, people: &[Person], of: u64) -> (Db, EntityId) {
+    let (mut r, mut middle) = (Random(7), db.basis_t());
+    let mut follows: Vec<u32> = people.iter().map(|p| p.follows).collect();
+    let n = people.len() as u64;
+    for round in 0..=10 {
+        let of = if round == 10 { 10 } else { of };
+        let mut refs = String::from("[");
+        let mut maps = Vec::new();
+        for i in 0..of {
+            let id = 1 + i * (n / of) + r.below(n / of);
+            let map = EntityMap::new()
+                .id(EntityId(id))
+                .set(Keyword::new("name"), NAMES[r.below(8) as usize])
+                .set(Keyword::new("last-name"), LASTS[r.below(6) as usize])
+                .set(Keyword::new("sex"), Keyword::new(SEXES[r.below(2) as usize]))
+                .set(Keyword::new("age"), r.below(100) as i64)
+                .set(Keyword::new("salary"), r.below(100_000) as i64);
+            maps.push(map);
+            let (followed, next) = (&mut follows[id as usize - 1], 1 + r.below(n) as u32);
+            if *followed != 0 && *followed != next {
+                refs += &format!("[:db/retract {id} :follows {followed}] [:db/add {id} :follows {next}]");
+                *followed = next;
+            }
+        }
+        db = with(&db, (refs + "]").as_str()).expect("the refs are right").db_after;
+        db = with(&db, maps).expect("the changes are right").db_after;
+        if round == 4 {
+            middle = db.basis_t();
+        }
     }
-    db
+    (db, middle)
 }
 
 /// 20,000 people with a name and a department, 100 departments with a division each.

@@ -5,12 +5,12 @@
 
 mod data;
 mod floors;
+mod views;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use treering::edn::Keyword;
-use treering::{Db, EntityId, EntityMap, Input, Value, inputs, prepare, pull, q, with};
+use treering::{Db, EntityId, Input, inputs, prepare, pull, q};
 
 /// What the command line asks for, and what was measured.
 struct Report {
@@ -44,6 +44,13 @@ impl Report {
             "{name:16} {rows:9} rows {engine:12.2} us  floor {floor:10.3}  {ratio:8.1}x  bound {bound:10.1}{verdict}"
         );
         self.times.push((engine, floor));
+    }
+
+    /// A shape in a view, beside the same one now, which it may take so many times longer than.
+    fn against(&self, name: &str, rows: usize, view: f64, now: f64, bound: f64) {
+        let ratio = view / now;
+        let verdict = if ratio <= bound { "" } else { "  over" };
+        println!("{name:24} {rows:9} rows {view:12.2} us  now {now:10.2}  {ratio:8.2}x  bound {bound:4.1}x{verdict}");
     }
 
     /// A query, against a floor that gives so many rows.
@@ -105,7 +112,7 @@ fn people(report: &mut Report, n: u64) {
     let top = "[:find ?e ?s :order-by [?s :desc ?e :asc] :limit 10 :where [?e :salary ?s]]";
     report.shape("topk", top, &on, || floors.top(), count);
     points(report, &db, &floors, n);
-    temporal(report, &db, n);
+    views::views(report, &db, &people);
 }
 
 /// The facts of one entity: each time another one.
@@ -134,58 +141,6 @@ fn points(report: &mut Report, db: &Db, floors: &floors::People, n: u64) {
         black_box(map.run((db, EntityId(id))).expect("the query is right").into_value());
     });
     report.line("point-map", 1, owned, floor);
-}
-
-/// The same questions as of a time with a tenth, as many and ten times as many closed rows as current ones: what stands as
-/// the floor is the time on the current state.
-fn temporal(report: &mut Report, db: &Db, n: u64) {
-    let q2 = r#"[:find ?e ?a :where [?e :name "Ivan"] [?e :age ?a]]"#;
-    let ages = "[:find ?e ?a :where [?e :age ?a]]";
-    for (name, updates) in [("10%", n / 10), ("100%", n), ("1000%", n * 10)] {
-        let wanted = ["as-of", "history"].iter().any(|shape| report.wants(shape));
-        if !wanted || updates > 1_000_000 {
-            continue;
-        }
-        let now = data::age_updates(db.clone(), n, updates);
-        let then = now.as_of(db.basis_t()).expect("a past");
-        let history = now.history().expect("a history");
-        let time = |query: &str, db: &Db, rows: usize| {
-            assert_eq!(q(query, db).expect("the query is right").len(), rows, "{query} {name}");
-            best(|| {
-                black_box(q(query, db).expect("the query is right"));
-            })
-        };
-        let rows = q(q2, db).expect("the query is right").len();
-        let (current, past) = (time(q2, &now, rows), time(q2, &then, rows));
-        report.line(&format!("as-of-q2-{name}"), rows, past, current);
-        let (current, past) = (time(ages, &now, n as usize), time(ages, &then, n as usize));
-        report.line(&format!("as-of-ages-{name}"), n as usize, past, current);
-        let events = "[:find ?e ?a ?tx ?op :where [?e :age ?a ?tx ?op]]";
-        let all = (n + 2 * updates) as usize;
-        let past = time(events, &history, all);
-        report.line(&format!("history-{name}"), all, past, current * all as f64 / n as f64);
-    }
-}
-
-/// One value as of a time in the middle of many versions of it.
-fn versions(report: &mut Report) {
-    if !report.wants("version") {
-        return;
-    }
-    let mut db = data::people_db(&data::people(100));
-    let age = |v: i64| vec![EntityMap::new().id(EntityId(7)).set(Keyword::new("age"), v)];
-    for v in 1000..101_000 {
-        db = with(&db, age(v)).expect("the age is right").db_after;
-    }
-    let then = db.as_of(EntityId(db.basis_t().0 - 50_000)).expect("a past");
-    let query = prepare("[:find ?a . :where [7 :age ?a]]").expect("the query is right");
-    assert_eq!(query.run(&then).expect("the query is right").to_value(), Value::Long(50_999));
-    let on = |db: &Db| {
-        best(|| {
-            black_box(query.run(db).expect("the query is right"));
-        })
-    };
-    report.line("version", 1, on(&then), on(&db));
 }
 
 fn organisation(report: &mut Report) {
@@ -252,7 +207,7 @@ fn main() {
     people(&mut report, n);
     organisation(&mut report);
     recursion(&mut report);
-    versions(&mut report);
+    views::versions(&mut report);
     let long: Vec<f64> = report.times.iter().filter(|(_, floor)| *floor > 100.0).map(|(e, f)| (e / f).ln()).collect();
     if !long.is_empty() {
         let mean = (long.iter().sum::<f64>() / long.len() as f64).exp();
