@@ -20,8 +20,11 @@ const SHAPES: [(&str, &str); 17] = [
     ("range", "[:find ?e ?s :where [?e :salary ?s] [(> ?s 50000)] [(< ?s 80000)]]"),
     ("or", r#"[:find ?e :where (or [?e :name "Ivan"] [?e :last-name "Ivanov"])]"#),
     ("not", r#"[:find ?e :where [?e :name "Ivan"] (not [?e :sex :male])]"#),
-    ("merge5", "[:find ?e ?n ?l ?x ?a ?s
-      :where [?e :name ?n] [?e :last-name ?l] [?e :sex ?x] [?e :age ?a] [?e :salary ?s]]"),
+    (
+        "merge5",
+        "[:find ?e ?n ?l ?x ?a ?s
+      :where [?e :name ?n] [?e :last-name ?l] [?e :sex ?x] [?e :age ?a] [?e :salary ?s]]",
+    ),
     ("refjoin", r#"[:find ?e ?a :where [?e :follows ?f] [?f :name "Ivan"] [?e :age ?a]]"#),
     ("agg-avg", "[:find (avg ?s) :with ?e :where [?e :salary ?s]]"),
     ("agg-sex", "[:find ?x (avg ?s) (count ?e) :where [?e :sex ?x] [?e :salary ?s]]"),
@@ -38,7 +41,8 @@ pub fn views(report: &mut Report, db: &Db, people: &[data::Person]) {
     let rounds = [("10%", n / 100, 1.5), ("100%", n / 10, 2.0), ("1000%", n, 3.0)];
     for (name, round, bound) in rounds {
         let wanted = |shape: &str| report.wants(&format!("as-of-{shape}-{name}"));
-        if n > 100_000 && name == "1000%" || !SHAPES.iter().any(|(shape, _)| wanted(shape)) && !report.wants("history") {
+        if n > 100_000 && name == "1000%" || !SHAPES.iter().any(|(shape, _)| wanted(shape)) && !report.wants("history")
+        {
             continue;
         }
         let (now, middle) = data::changed(db.clone(), people, round);

@@ -181,6 +181,7 @@ pub(crate) fn restore(commit: &Commit, kind: &dyn IndexKind, nodes: &Arc<dyn Nod
         max_eid: EntityId(commit.max_eid),
         last_instant: commit.last_instant,
         queries: Arc::default(),
+        promises: Arc::default(),
         answers: None,
         indexes: [open(eavt)?, open(aevt)?, open(avet)?, open(history_eavt)?, open(history_aevt)?, open(history_avet)?],
         library: Arc::default(),

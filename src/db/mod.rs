@@ -7,6 +7,7 @@ mod filter;
 mod lookup;
 mod metrics;
 mod origin;
+mod promises;
 mod purge;
 mod snapshot;
 #[cfg(any(test, feature = "testing"))]
@@ -19,6 +20,7 @@ pub use filter::DatomFilter;
 pub use lookup::EntityRef;
 pub use metrics::Metrics;
 pub(crate) use origin::Origin;
+pub(crate) use promises::{Promise, Promises};
 pub(crate) use purge::Purged;
 pub(crate) use snapshot::{Changes, Settings, Snapshot};
 pub use view::Mode;

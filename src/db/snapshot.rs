@@ -6,7 +6,7 @@ use std::sync::atomic::{self, AtomicUsize};
 use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 
-use super::Origin;
+use super::{Origin, Promises};
 use crate::datom::{AttrId, Columns, Cut, EntityId, Key, Order, Row, TX0, Value};
 use crate::edn::Form;
 use crate::error::Result;
@@ -45,6 +45,8 @@ pub(crate) struct Snapshot {
     pub last_instant: i64,
     /// The queries that this database and those before it were asked.
     pub queries: Arc<KnownQueries>,
+    /// Since when the schema is as it is.
+    pub promises: Arc<Promises>,
     /// Their answers, if they are to be kept.
     pub answers: Option<Answers>,
     /// One for each order, in the sequence of [`Order::ALL`].
@@ -90,6 +92,7 @@ impl Snapshot {
             max_eid: EntityId(0),
             last_instant: i64::MIN,
             queries: Arc::default(),
+            promises: Arc::default(),
             answers: None,
             indexes: [
                 empty(eavt)?,
@@ -140,6 +143,9 @@ impl Snapshot {
         };
         let rows = Changed::new(&changes.closed, &changes.opened);
         next.touched(self, rows.attributes());
+        if !Arc::ptr_eq(&self.schema, &changes.schema) {
+            next.promises = Arc::default();
+        }
         let newly_in_avet = self.newly_in_avet(&changes.schema);
         let edited = |order: Order| -> Result<Option<Arc<dyn Index>>> {
             let backfill = match order {

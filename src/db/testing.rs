@@ -60,6 +60,7 @@ pub fn db_of(attributes: &[&str], transactions: &[&[Saying<'_>]]) -> Db {
     let snapshot = Snapshot::empty(settings, kind.as_ref(), &index_settings, &nodes);
     let mut snapshot = snapshot.expect("an empty index is made");
     snapshot.schema = Arc::new(schema);
+    snapshot.promises = Arc::default();
     for (n, sayings) in transactions.iter().enumerate() {
         let t = TX0 + 1 + n as u64;
         snapshot = snapshot.apply(&changes(&snapshot, t, sayings)).expect("indexes in memory do not fail");
@@ -128,7 +129,7 @@ pub fn with_attributes(db: &Db, attributes: Vec<Attribute>) -> Db {
     let mut schema = Schema::clone(db.schema());
     attributes.into_iter().for_each(|attribute| schema.put(attribute));
     let schema = Arc::new(schema);
-    Db::new(Arc::new(Snapshot { schema, ..Snapshot::clone(db.snapshot()) }))
+    Db::new(Arc::new(Snapshot { schema, promises: Arc::default(), ..Snapshot::clone(db.snapshot()) }))
 }
 
 fn changes(snapshot: &Snapshot, t: u64, sayings: &[Saying<'_>]) -> Changes {

@@ -153,7 +153,7 @@ enum MadeFor {
     Db {
         schema: Arc<Schema>,
         mode: Mode,
-        past: bool,
+        promises: Option<usize>,
         filtered: bool,
         /// The snapshot that the counts were last compared with: its address, which need not be alive.
         snapshot: AtomicUsize,
@@ -178,20 +178,23 @@ fn is_about(a: f64, b: f64) -> bool {
 
 impl KnownPlan {
     fn new(plan: Plan, run: &Run<'_>) -> Result<KnownPlan> {
-        let sources = run.sources.iter().map(|source| match source {
-            Source::Db(db) => MadeFor::Db {
-                schema: Arc::clone(&db.snapshot().schema),
-                mode: db.mode(),
-                past: db.as_of_t().is_some(),
-                filtered: db.is_filtered(),
-                snapshot: AtomicUsize::new(Arc::as_ptr(db.snapshot()) as usize),
-            },
-            Source::Relation(_) => MadeFor::Relation,
-        });
+        let made_for = |source: &Source| {
+            Ok(match source {
+                Source::Db(db) => MadeFor::Db {
+                    schema: Arc::clone(&db.snapshot().schema),
+                    mode: db.mode(),
+                    promises: db.promises_by()?,
+                    filtered: db.is_filtered(),
+                    snapshot: AtomicUsize::new(Arc::as_ptr(db.snapshot()) as usize),
+                },
+                Source::Relation(_) => MadeFor::Relation,
+            })
+        };
+        let sources: Vec<MadeFor> = run.sources.iter().map(made_for).collect::<Result<_>>()?;
         let relations = (0..run.relations.len()).map(|i| (run.relations[i].len, names_entities(run, i)));
         let reads = run.program.clauses.iter().map(|clause| read(run, clause)).collect::<Result<_>>()?;
         let constants = run.constants.clone();
-        let (sources, relations): (Vec<MadeFor>, Vec<_>) = (sources.collect(), relations.collect());
+        let relations = relations.collect();
         let strict = sources.iter().any(|source| matches!(source, MadeFor::Relation));
         Ok(KnownPlan { plan, warnings: Vec::new(), sources, strict, relations, constants, reads })
     }
@@ -201,10 +204,10 @@ impl KnownPlan {
         for (made_for, source) in self.sources.iter().zip(&run.sources) {
             match (made_for, source) {
                 (MadeFor::Relation, Source::Relation(_)) => {}
-                (MadeFor::Db { schema, mode, past, filtered, snapshot }, Source::Db(db)) => {
+                (MadeFor::Db { schema, mode, promises, filtered, snapshot }, Source::Db(db)) => {
                     let same = Arc::ptr_eq(schema, &db.snapshot().schema)
                         && *mode == db.mode()
-                        && *past == db.as_of_t().is_some()
+                        && *promises == db.promises_by()?
                         && *filtered == db.is_filtered();
                     if !same {
                         return Ok(false);

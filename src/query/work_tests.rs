@@ -390,3 +390,40 @@ fn views_show_what_was_true() {
     let standing = now.iter().flatten().count();
     assert_eq!(asserted - retracted, standing);
 }
+
+#[test]
+fn what_the_schema_promises_now_is_not_believed_of_a_time_before_it_did() {
+    let schema = "[{:db/ident :n :db/valueType :db.type/long :db/cardinality :db.cardinality/one}
+      {:db/ident :tag :db/valueType :db.type/long :db/cardinality :db.cardinality/many}
+      {:db/ident :code :db/valueType :db.type/long :db/cardinality :db.cardinality/one :db/index true}]";
+    let mut db = empty(schema);
+    let mut times = Vec::new();
+    for data in [
+        "[{:db/id 1 :n 1 :tag [7 8] :code 5} {:db/id 2 :n 1 :tag 7 :code 5}]",
+        "[[:db/retract 1 :tag 8] [:db/add 2 :code 6]]",
+        "[{:db/ident :tag :db/cardinality :db.cardinality/one} {:db/ident :code :db/unique :db.unique/value}]",
+        "[[:db/add 1 :tag 9]]",
+    ] {
+        db = with(&db, data).unwrap().db_after;
+        times.push(db.basis_t());
+    }
+    let joined = prepare("[:find ?e ?v :where [?e :n 1] [?e :tag ?v]]").unwrap();
+    let tagged = prepare("[:find ?e :where [?e :tag ?v] [?v2 :n 1]]").unwrap();
+    let coded = prepare("[:find ?v :where [?e :code ?v]]").unwrap();
+    // In both sequences of times, so that plans of one time are met by the other.
+    for i in [3, 2, 1, 0, 1, 2, 3] {
+        let then = db.as_of(times[i]).unwrap();
+        let rows = |query: &super::Prepared| query.run(&then).unwrap().len();
+        let expected = if i == 0 { (3, 2, 1) } else { (2, 2, 2) };
+        assert_eq!((rows(&joined), rows(&tagged), rows(&coded)), expected, "transaction {i}");
+    }
+    let promise = |name: &str, t: EntityId| {
+        let then = db.as_of(t).unwrap();
+        let promise = then.promise(db.schema().attribute(Keyword::new(name)).unwrap()).unwrap();
+        (promise.one_value, promise.one_entity)
+    };
+    assert_eq!((promise("tag", times[1]), promise("tag", times[2])), ((false, false), (true, false)));
+    assert_eq!((promise("code", times[1]), promise("code", times[2])), ((true, false), (true, true)));
+    let history = db.history().unwrap();
+    assert!(!history.promise(db.schema().attribute(Keyword::new("n")).unwrap()).unwrap().one_value);
+}

@@ -16,7 +16,7 @@ use crate::db::{Db, Mode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Direction;
 use crate::query::logic::Var;
-use crate::query::plan::{A, E, Lookup, OP, Part, TX, V, cuts, holds, resolve_at};
+use crate::query::plan::{A, E, Lookup, OP, Part, TX, V, cuts, resolve_at};
 use crate::schema::Attribute;
 use emit::Chosen;
 use walk::Reader;
@@ -201,7 +201,7 @@ impl LookupOp {
             && key.a.is_some()
             && db.mode() == Mode::State
             && attribute.as_ref().is_some_and(|attribute| !attribute.is_many());
-        let single = mostly_single && holds(&db);
+        let single = mostly_single && attribute.as_ref().map_or(Ok(false), |a| Ok(db.promise(a)?.one_value))?;
         let columns = news.iter().map(|_| Column::default()).collect();
         Ok(LookupOp {
             db,

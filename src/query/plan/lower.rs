@@ -12,7 +12,6 @@ use super::search::Space;
 use super::state::{Set, State, place};
 use super::{Op, Operand, Plan, RuleArg, RuleCall, Step, TableCall, is_single};
 use crate::datom::Value;
-use crate::db::{Db, Mode};
 use crate::error::Result;
 use crate::query::analyze::clause_vars;
 use crate::query::logic::{Clause, Kind, Place, Term, Var};
@@ -317,9 +316,4 @@ impl Planner<'_> {
         };
         args.iter().map(arg).collect()
     }
-}
-
-/// Whether what the schema promises holds for what a database shows.
-pub(in crate::query) fn holds(db: &Db) -> bool {
-    db.mode() == Mode::State && db.as_of_t().is_none()
 }

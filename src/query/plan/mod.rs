@@ -18,7 +18,7 @@ mod state;
 
 pub(super) use estimate::{Samples, cuts, read_of};
 pub(super) use explain::{ExplainStep, explain_plan, form_map};
-pub(super) use lower::{ROW, holds, plan_body};
+pub(super) use lower::{ROW, plan_body};
 pub(super) use ordered::read_in_order;
 pub(super) use planner::Planner;
 pub(super) use shape::{resolve_at, resolve_entity, resolve_value};

@@ -6,7 +6,6 @@ use hashbrown::HashSet;
 
 use super::estimate::scan_order;
 use super::facts::Facts;
-use super::lower::holds;
 use super::order::{Facet, Known, Method};
 use super::planner::Planner;
 use super::shape::Shape;
@@ -208,11 +207,11 @@ impl Planner<'_> {
         if let Some(op) = names[OP] {
             facts.depends(if states { Vec::new() } else { list(&[E, A, V, TX]) }, op);
         }
-        if let Some(attribute) = shape.attribute.as_ref().filter(|_| holds(db)) {
-            if let Some(v) = names[V].filter(|_| !attribute.is_many()) {
+        if let Some(promise) = shape.promise {
+            if let Some(v) = names[V].filter(|_| promise.one_value) {
                 facts.depends(list(&[E]), v);
             }
-            if let Some(e) = names[E].filter(|_| attribute.unique.is_some()) {
+            if let Some(e) = names[E].filter(|_| promise.one_entity) {
                 facts.depends(list(&[V]), e);
             }
         }

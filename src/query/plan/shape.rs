@@ -2,7 +2,7 @@
 
 use super::{A, E, OP, Part, TX, V};
 use crate::datom::{EntityId, Value};
-use crate::db::{Db, EntityRef};
+use crate::db::{Db, EntityRef, Promise};
 use crate::edn::Keyword;
 use crate::error::Result;
 use crate::query::logic::Term;
@@ -15,6 +15,8 @@ pub(super) struct Shape {
     pub parts: [Part; 5],
     /// The attribute, when it is constant.
     pub attribute: Option<Arc<Attribute>>,
+    /// What holds of its datoms.
+    pub promise: Option<Promise>,
 }
 
 /// Why a pattern matches nothing.
@@ -55,7 +57,8 @@ pub(super) fn shape(db: &Db, terms: &[Term], constants: &[Value]) -> Result<Resu
             }
         };
     }
-    Ok(Ok(Shape { parts, attribute }))
+    let promise = attribute.as_deref().map(|attribute| db.promise(attribute)).transpose()?;
+    Ok(Ok(Shape { parts, attribute, promise }))
 }
 
 /// What a constant means at a position other than that of the attribute; `None` where it names nothing.
