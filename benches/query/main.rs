@@ -37,6 +37,11 @@ impl Report {
         self.wanted.is_empty() || self.wanted.iter().any(|wanted| name.starts_with(wanted.as_str()))
     }
 
+    /// Whether a shape whose name begins like this may be wanted.
+    fn wants_some_of(&self, begin: &str) -> bool {
+        self.wants(begin) || self.wanted.iter().any(|wanted| wanted.starts_with(begin))
+    }
+
     fn line(&mut self, name: &str, rows: usize, engine: f64, floor: f64) {
         let (ratio, bound) = (engine / floor, 10.0 + 4.0 * floor);
         let verdict = if engine <= bound { "" } else { "  over" };

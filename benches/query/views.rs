@@ -41,7 +41,8 @@ pub fn views(report: &mut Report, db: &Db, people: &[data::Person]) {
     let rounds = [("10%", n / 100, 1.5), ("100%", n / 10, 2.0), ("1000%", n, 3.0)];
     for (name, round, bound) in rounds {
         let wanted = |shape: &str| report.wants(&format!("as-of-{shape}-{name}"));
-        if n > 100_000 && name == "1000%" || !SHAPES.iter().any(|(shape, _)| wanted(shape)) && !report.wants("history")
+        if n > 100_000 && name == "1000%"
+            || !SHAPES.iter().any(|(shape, _)| wanted(shape)) && !report.wants_some_of("history")
         {
             continue;
         }

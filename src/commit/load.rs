@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::record::{Commit, Head, Purges, head_key};
 use super::write::Provenance;
 use crate::datom::{EntityId, Order};
-use crate::db::Snapshot;
+use crate::db::{KeptPieces, Snapshot};
 use crate::edn::{self, Keyword};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Index, IndexKind, NodeSource};
@@ -183,6 +183,7 @@ pub(crate) fn restore(commit: &Commit, kind: &dyn IndexKind, nodes: &Arc<dyn Nod
         queries: Arc::default(),
         promises: Arc::default(),
         answers: None,
+        pieces: Arc::new(KeptPieces::within(KeptPieces::DEFAULT_BYTES, EntityId(commit.basis_t))),
         indexes: [open(eavt)?, open(aevt)?, open(avet)?, open(history_eavt)?, open(history_aevt)?, open(history_avet)?],
         library: Arc::default(),
         origin: Some(commit.origin()),

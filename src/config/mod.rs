@@ -368,6 +368,11 @@ impl Config {
         self.name.as_deref()
     }
 
+    /// Bytes that pieces of views may take: half of what decoded nodes may.
+    pub(crate) fn piece_bytes(&self) -> usize {
+        usize::try_from(self.node_cache_bytes() / 2).unwrap_or(usize::MAX)
+    }
+
     /// `:cache-bytes`
     pub fn node_cache_bytes(&self) -> u64 {
         self.cache_bytes.unwrap_or(Self::DEFAULT_CACHE_BYTES)

@@ -14,7 +14,7 @@ use super::writer::{Durable, Writer};
 use super::{Connection, Role, Shared};
 use crate::commit::{self, Loaded, Provenance, StoredNodes};
 use crate::config::Config;
-use crate::db::{Db, Settings, Snapshot};
+use crate::db::{Db, KeptPieces, Settings, Snapshot};
 use crate::edn::Keyword;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{NoNodes, NodeSource};
@@ -146,6 +146,7 @@ fn initial_db(registry: &Registry, config: &Config) -> Result<(Db, Option<Transa
     let mut empty = Snapshot::empty(settings, kind.as_ref(), &config.index_settings(), &nodes)?;
     empty.library = registry.library(&config)?;
     empty.answers = Answers::within(config.answer_bytes());
+    empty.pieces = Arc::new(KeptPieces::within(config.piece_bytes(), empty.basis_t));
     let db = Db::new(Arc::new(empty));
     let Some(initial) = initial else { return Ok((db, None)) };
     let made = initial.into_tx_data().and_then(|data| transact(&db, data, world::now()));
@@ -268,6 +269,7 @@ fn open_stored(registry: &Registry, config: &Config, source: Source, listeners: 
         let mut loaded = commit::load(&store, branch, config.is_read_only(), &kind_of, &node_source)?;
         loaded.snapshot.library = registry.library(config)?;
         loaded.snapshot.answers = Answers::within(config.answer_bytes());
+        loaded.snapshot.pieces = Arc::new(KeptPieces::within(config.piece_bytes(), loaded.snapshot.basis_t));
         let stored = Config::from_edn(&loaded.provenance.config).map_err(|e| e.context("the stored config"))?;
         config.matching(&stored)?;
         loaded.snapshot.settings.caps = stored.caps();

@@ -284,7 +284,7 @@ impl Order {
 
 /// The leading components of rows in some order. Components are read in the order's sequence up to the first that is
 /// absent; what is given after it is ignored. The empty key is a prefix of every row.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Key {
     /// The entity.
     pub e: Option<u64>,
@@ -317,7 +317,7 @@ impl Key {
 }
 
 /// Which side of the rows that begin with a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
     /// Before the first of them.
     Before,
@@ -328,7 +328,7 @@ pub enum Side {
 /// A place between two rows of an index: the rows that begin with `key` lie after or before it.
 ///
 /// A range of an index goes from one cut to another: `before(k) .. after(k)` holds the rows that begin with `k`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cut {
     /// The prefix.
     pub key: Key,

@@ -35,7 +35,7 @@ use crate::index::{Cursor, Direction};
 use crate::schema::{Attribute, Schema};
 use crate::store::CacheStats;
 use filter::{FilterCursor, Filters};
-pub(crate) use view::View;
+pub(crate) use view::{KeptPieces, View};
 
 /// An immutable database: the facts up to a transaction, seen whole or through a view.
 ///
@@ -173,6 +173,13 @@ impl Db {
     /// `None` where none are kept (`:query-cache-bytes`).
     pub fn query_cache_stats(&self) -> Option<CacheStats> {
         Some(self.snapshot.answers.as_ref()?.stats())
+    }
+
+    /// The same database for who asks neither when nor whether a fact was asserted: of the events of a fact one is left.
+    /// `None` for a database of states, and where a filter looks at every event.
+    pub(crate) fn facts(&self) -> Option<Db> {
+        let wanted = self.view.mode == Mode::Events && !self.is_filtered();
+        wanted.then(|| Db { view: View { once: true, ..self.view }, ..self.clone() })
     }
 
     /// The view that the database is seen through.

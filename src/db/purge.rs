@@ -31,7 +31,8 @@ impl Snapshot {
     /// The snapshot without the purged rows and without anything that was derived from them. `schema` is what the rows
     /// that stay define.
     pub fn purge(&self, purged: &Purged, schema: Arc<Schema>) -> Result<Snapshot> {
-        let mut next = Snapshot { schema, promises: Arc::default(), ..self.clone() };
+        let mut next =
+            Snapshot { schema, promises: Arc::default(), pieces: self.pieces.apart(self.basis_t), ..self.clone() };
         next.touched(self, purged.rows.iter().map(|row| row.a));
         for order in Order::ALL {
             let stands = |row: &&Row| (row.until == OPEN) != order.is_history() && belongs(order, &self.schema, row.a);

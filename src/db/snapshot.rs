@@ -6,7 +6,7 @@ use std::sync::atomic::{self, AtomicUsize};
 use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 
-use super::{Origin, Promises};
+use super::{KeptPieces, Origin, Promises};
 use crate::datom::{AttrId, Columns, Cut, EntityId, Key, Order, Row, TX0, Value};
 use crate::edn::Form;
 use crate::error::Result;
@@ -49,6 +49,8 @@ pub(crate) struct Snapshot {
     pub promises: Arc<Promises>,
     /// Their answers, if they are to be kept.
     pub answers: Option<Answers>,
+    /// What views of it and of those that it came of have put together.
+    pub pieces: Arc<KeptPieces>,
     /// One for each order, in the sequence of [`Order::ALL`].
     pub indexes: [Arc<dyn Index>; 6],
     /// What transactions and queries can call. Not stored: it is that of the registry.
@@ -94,6 +96,7 @@ impl Snapshot {
             queries: Arc::default(),
             promises: Arc::default(),
             answers: None,
+            pieces: Arc::new(KeptPieces::within(KeptPieces::DEFAULT_BYTES, EntityId(TX0))),
             indexes: [
                 empty(eavt)?,
                 empty(aevt)?,
@@ -147,6 +150,11 @@ impl Snapshot {
             next.promises = Arc::default();
         }
         let newly_in_avet = self.newly_in_avet(&changes.schema);
+        next.pieces = if newly_in_avet.is_empty() {
+            self.pieces.after(self.basis_t, changes.t)
+        } else {
+            self.pieces.apart(changes.t)
+        };
         let edited = |order: Order| -> Result<Option<Arc<dyn Index>>> {
             let backfill = match order {
                 Order::Avet | Order::HistoryAvet => self.backfill(order, &newly_in_avet, changes)?,
@@ -181,6 +189,7 @@ impl Snapshot {
         self.settings.caps = earlier.settings.caps;
         self.queries = Arc::clone(&earlier.queries);
         self.answers = earlier.answers.as_ref().map(Answers::anew);
+        self.pieces = earlier.pieces.apart(self.basis_t);
         self.library = Arc::clone(&earlier.library);
     }
 

@@ -5,19 +5,24 @@
 //! - events: of each row the assertion if lo < tx ≤ hi, the retraction if lo < until ≤ hi.
 //!
 //! Current rows and closed rows stand in different orders after their shared prefix (entity and attribute, or attribute
-//! and value), so the rows of one such group are gathered from both indexes and sorted before they go out.
+//! and value). A view is read piece by piece: the rows of a leaf of the current index that are seen, and among them what is
+//! seen of closed rows of the same groups, sorted. Pieces are kept for the next reader.
 
-mod forward;
+mod closed;
+mod cursor;
+mod kept;
+mod piece;
 
-use std::cmp::Ordering;
-use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::shared_prefix;
 use super::snapshot::Snapshot;
-use crate::datom::{Columns, Component, Cut, EntityId, Key, OPEN, Order, Side};
+use crate::datom::{Columns, Component, Cut, EntityId, Key, Order, Side};
 use crate::error::Result;
-use crate::index::{Chunk, Cursor, Direction, Visibility};
-use forward::ForwardCursor;
+use crate::index::{Cursor, Direction, Visibility};
+use closed::Closed;
+use cursor::ViewCursor;
+pub(crate) use kept::KeptPieces;
 
 /// What a database shows of its facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,10 +40,12 @@ pub(crate) struct View {
     /// Transactions after this one are not seen.
     pub hi: u64,
     pub mode: Mode,
+    /// Of the events of one fact only one, for who does not look at transactions.
+    pub once: bool,
 }
 
 impl View {
-    pub const ALL: View = View { lo: 0, hi: u64::MAX - 1, mode: Mode::State };
+    pub const ALL: View = View { lo: 0, hi: u64::MAX - 1, mode: Mode::State, once: false };
 
     /// Whether the view shows the current rows and nothing else.
     pub fn sees_all(&self, basis_t: EntityId) -> bool {
@@ -53,24 +60,31 @@ impl View {
         to: Option<&Cut>,
         direction: Direction,
     ) -> Result<Box<dyn Cursor>> {
-        let visibility = Visibility { low: self.lo, high: self.hi, events: self.mode == Mode::Events };
-        let current = snapshot.index(order).cursor_within(from, to, direction, visibility)?;
-        let (closed_from, closed_to) = self.closed_range(order, from, to);
-        let history = snapshot.index(order.counterpart());
-        let closed = history.cursor_within(closed_from.as_ref(), closed_to.as_ref(), direction, visibility)?;
-        if direction == Direction::Forward {
-            let range = (from.cloned(), to.cloned());
-            return Ok(Box::new(ForwardCursor::new(*self, order, range, current, closed)));
-        }
-        Ok(Box::new(ViewCursor {
-            view: *self,
-            order,
-            direction,
-            from: from.cloned(),
-            to: to.cloned(),
-            current: Reader::new(current, direction),
-            closed: Reader::new(closed, direction),
-        }))
+        // Nothing lies after the last transaction.
+        let view = View { hi: self.hi.min(snapshot.basis_t.0), ..*self };
+        let (index, history) = (snapshot.index(order), Arc::clone(snapshot.index(order.counterpart())));
+        let closed_range = view.closed_range(order, from, to);
+        // Leaves of which nothing is seen say where pieces end. They are passed over where there are few closed rows among
+        // many current ones, as in a database that mostly grows.
+        let is_of_one = from.zip(to).is_some_and(|(Cut { key: x, .. }, Cut { key: y, .. })| {
+            order != Order::Avet && x.e.is_some() && x.e == y.e && (order == Order::Eavt || x.a == y.a)
+        });
+        let is_sparse = is_of_one || history.is_empty() || {
+            let closed = history.count(closed_range.0.as_ref(), closed_range.1.as_ref())?;
+            closed == 0 || closed * 4 < index.count(from, to)?
+        };
+        let current = match is_sparse {
+            true => index.cursor_within(from, to, direction, view.visibility())?,
+            false => index.cursor(from, to, direction)?,
+        };
+        let closed = Closed::new(view, order, direction, history, closed_range);
+        let range = (from.cloned(), to.cloned());
+        let current = (Arc::clone(index), current);
+        Ok(Box::new(ViewCursor::new((view, order, direction), range, current, closed, Arc::clone(&snapshot.pieces))))
+    }
+
+    fn visibility(&self) -> Visibility {
+        Visibility { low: self.lo, high: self.hi, events: self.mode == Mode::Events }
     }
 
     /// How many closed rows a range has at most.
@@ -81,40 +95,16 @@ impl View {
 
     /// The range of the history order that holds every closed row of a range of the current order, and few others.
     fn closed_range(&self, order: Order, from: Option<&Cut>, to: Option<&Cut>) -> (Option<Cut>, Option<Cut>) {
-        let outer = |cut: &Cut, side: Side| {
-            let (key, whole) = truncate(order, &cut.key);
-            // A cut inside a group takes in the group; a cut between groups stays.
-            Cut { key, side: if whole { cut.side } else { side } }
-        };
-        let mut from = from.map(|cut| outer(cut, Side::Before));
+        // A cut inside a group takes in the group; a cut between groups stays.
+        let mut from = from.map(|cut| outer(order, cut, Direction::Forward));
         // A state has no use for rows that were closed by its end: skip them where one group is asked for.
         if let Some(Cut { key, side: Side::Before }) = &mut from
             && self.mode == Mode::State
-            && shared_prefix(order).iter().all(|component| is_given(key, *component))
-            && to.is_some_and(|to| same_group(order, &to.key, key))
+            && to.is_some_and(|to| is_one_group(order, &to.key, key))
         {
             key.until = Some(self.hi + 1);
         }
-        (from, to.map(|cut| outer(cut, Side::After)))
-    }
-
-    /// Appends what the view shows of row `i`, which is sorted into its group later.
-    fn show(&self, columns: &Columns, i: usize, shown: &mut Columns) {
-        let (tx, until) = (columns.tx.get(i), columns.until.get(i));
-        let (e, a, v) = (columns.e.get(i), crate::datom::AttrId(columns.a.get(i) as u32), columns.v.get(i));
-        let asserted = self.lo < tx && tx <= self.hi;
-        match self.mode {
-            Mode::State if asserted && until > self.hi => shown.push(e, a, &v, tx, OPEN),
-            Mode::State => {}
-            Mode::Events => {
-                if asserted {
-                    shown.push(e, a, &v, tx, OPEN);
-                }
-                if until != OPEN && self.lo < until && until <= self.hi {
-                    shown.push(e, a, &v, until, until);
-                }
-            }
-        }
+        (from, to.map(|cut| outer(order, cut, Direction::Reverse)))
     }
 }
 
@@ -145,6 +135,11 @@ fn truncate(order: Order, key: &Key) -> (Key, bool) {
     (cut, whole)
 }
 
+/// Whether two keys name the same group, and no more than one.
+fn is_one_group(order: Order, x: &Key, y: &Key) -> bool {
+    shared_prefix(order).iter().all(|component| is_given(x, *component)) && same_group(order, x, y)
+}
+
 fn same_group(order: Order, x: &Key, y: &Key) -> bool {
     shared_prefix(order).iter().all(|component| match component {
         Component::E => x.e == y.e,
@@ -154,143 +149,11 @@ fn same_group(order: Order, x: &Key, y: &Key) -> bool {
     })
 }
 
-/// Rows one by one, in the direction of the cursor.
-struct Reader {
-    cursor: Box<dyn Cursor>,
-    direction: Direction,
-    chunk: Option<Chunk>,
-}
-
-impl Reader {
-    fn new(cursor: Box<dyn Cursor>, direction: Direction) -> Reader {
-        Reader { cursor, direction, chunk: None }
-    }
-
-    /// The row that comes next.
-    fn peek(&mut self) -> Result<Option<(&Columns, usize)>> {
-        if self.chunk.as_ref().is_none_or(Chunk::is_empty) {
-            self.chunk = self.cursor.next()?;
-        }
-        let direction = self.direction;
-        Ok(self.chunk.as_ref().map(|chunk| {
-            let i = if direction == Direction::Forward { chunk.start } else { chunk.end - 1 };
-            (chunk.columns.as_ref(), i)
-        }))
-    }
-
-    fn advance(&mut self) {
-        if let Some(chunk) = &mut self.chunk {
-            match self.direction {
-                Direction::Forward => chunk.start += 1,
-                Direction::Reverse => chunk.end -= 1,
-            }
-        }
-    }
-
-    fn seek(&mut self, order: Order, cut: &Cut) -> Result<()> {
-        if let Some(chunk) = &mut self.chunk {
-            let position = chunk.columns.position(order, cut);
-            match self.direction {
-                Direction::Forward => chunk.start = chunk.start.max(position).min(chunk.end),
-                Direction::Reverse => chunk.end = chunk.end.min(position).max(chunk.start),
-            }
-            if !chunk.is_empty() {
-                return Ok(());
-            }
-        }
-        self.chunk = None;
-        self.cursor.seek(cut)
-    }
-}
-
-struct ViewCursor {
-    view: View,
-    order: Order,
-    direction: Direction,
-    from: Option<Cut>,
-    to: Option<Cut>,
-    current: Reader,
-    closed: Reader,
-}
-
-/// Rows that are put together before a chunk goes out; a group is never parted.
-const CHUNK: usize = 512;
-
-impl Cursor for ViewCursor {
-    fn next(&mut self) -> Result<Option<Chunk>> {
-        let mut groups = VecDeque::new();
-        let mut rows = 0;
-        while rows < CHUNK {
-            let Some(group) = self.next_group()? else { break };
-            rows += group.len();
-            match self.direction {
-                Direction::Forward => groups.push_back(group),
-                Direction::Reverse => groups.push_front(group),
-            }
-        }
-        let mut out = Columns::default();
-        groups.iter().for_each(|group| out.extend(&group.columns, group.rows()));
-        Ok((!out.is_empty()).then(|| Chunk::whole(out)))
-    }
-
-    fn seek(&mut self, cut: &Cut) -> Result<()> {
-        self.current.seek(self.order, cut)?;
-        let (key, whole) = truncate(self.order, &cut.key);
-        let outer = if self.direction == Direction::Forward { Side::Before } else { Side::After };
-        let closed = Cut { key, side: if whole { cut.side } else { outer } };
-        self.closed.seek(self.order.counterpart(), &closed)?;
-        // The range never grows: groups are read whole, and what they show outside of it stays out.
-        let (bound, narrower) = match self.direction {
-            Direction::Forward => (&mut self.from, Ordering::Greater),
-            Direction::Reverse => (&mut self.to, Ordering::Less),
-        };
-        if bound.as_ref().is_none_or(|bound| cut.compare(bound, self.order) == narrower) {
-            *bound = Some(cut.clone());
-        }
-        Ok(())
-    }
-}
-
-impl ViewCursor {
-    /// The rows of the next group that show anything; `None` at the end.
-    fn next_group(&mut self) -> Result<Option<Chunk>> {
-        loop {
-            let mut shown = Columns::default();
-            let Some(key) = self.next_key()? else { return Ok(None) };
-            let (view, order) = (self.view, self.order);
-            for reader in [&mut self.current, &mut self.closed] {
-                while let Some((columns, i)) = reader.peek()? {
-                    if compare_groups(order, &columns_key(columns, i), &key) != Ordering::Equal {
-                        break;
-                    }
-                    view.show(columns, i, &mut shown);
-                    reader.advance();
-                }
-            }
-            let sorted = Chunk::whole(sort_group(order, shown));
-            let start = self.from.as_ref().map_or(0, |cut| sorted.columns.position(order, cut));
-            let end = self.to.as_ref().map_or(sorted.end, |cut| sorted.columns.position(order, cut));
-            if start < end {
-                return Ok(Some(Chunk { start, end, ..sorted }));
-            }
-        }
-    }
-
-    /// The group that comes next in either index.
-    fn next_key(&mut self) -> Result<Option<Key>> {
-        let current = self.current.peek()?.map(|(columns, i)| columns_key(columns, i));
-        let closed = self.closed.peek()?.map(|(columns, i)| columns_key(columns, i));
-        Ok(match (current, closed) {
-            (Some(x), Some(y)) => {
-                let first = match self.direction {
-                    Direction::Forward => Ordering::Less,
-                    Direction::Reverse => Ordering::Greater,
-                };
-                Some(if compare_groups(self.order, &y, &x) == first { y } else { x })
-            }
-            (x, y) => x.or(y),
-        })
-    }
+/// The place in the history order before which lie no closed rows of the groups that begin at `near` or beyond.
+fn outer(order: Order, near: &Cut, direction: Direction) -> Cut {
+    let (key, whole) = truncate(order, &near.key);
+    let side = if direction == Direction::Forward { Side::Before } else { Side::After };
+    Cut { key, side: if whole { near.side } else { side } }
 }
 
 /// Whether two rows stand in one group.
@@ -305,27 +168,4 @@ fn is_whole_group(order: Order, columns: &Columns, i: usize, j: usize) -> bool {
 
 fn columns_key(columns: &Columns, i: usize) -> Key {
     Key::of(&columns.row(i))
-}
-
-fn compare_groups(order: Order, x: &Key, y: &Key) -> Ordering {
-    shared_prefix(order).iter().fold(Ordering::Equal, |so_far, component| {
-        so_far.then_with(|| match component {
-            Component::E => x.e.cmp(&y.e),
-            Component::A => x.a.cmp(&y.a),
-            Component::V => x.v.cmp(&y.v),
-            Component::Tx | Component::Until => Ordering::Equal,
-        })
-    })
-}
-
-/// Sorts datoms by the order, retractions before assertions of the same transaction.
-fn sort_group(order: Order, shown: Columns) -> Columns {
-    if shown.len() < 2 {
-        return shown;
-    }
-    let mut places: Vec<usize> = (0..shown.len()).collect();
-    places.sort_by(|i, j| shown.compare(*i, &shown, *j, order).then_with(|| shown.added(*i).cmp(&shown.added(*j))));
-    let mut sorted = Columns::default();
-    places.into_iter().for_each(|i| sorted.extend(&shown, i..i + 1));
-    sorted
 }

@@ -16,7 +16,7 @@ use crate::db::{Db, Mode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Direction;
 use crate::query::logic::Var;
-use crate::query::plan::{A, E, Lookup, OP, Part, TX, V, cuts, resolve_at};
+use crate::query::plan::{A, E, Lookup, OP, Part, TX, V, asks_for_facts, cuts, resolve_at};
 use crate::schema::Attribute;
 use emit::Chosen;
 use walk::Reader;
@@ -120,6 +120,7 @@ impl LookupOp {
         let db = cx.run.db(lookup.source).cloned().ok_or_else(|| {
             Error::new(ErrorKind::Internal, "query/plan", "an index lookup was planned over a source without indexes")
         })?;
+        let db = db.facts().filter(|_| asks_for_facts(&lookup.parts)).unwrap_or(db);
         let mut slots = [const { Slot::Free }; 5];
         let attribute = match &lookup.parts[A] {
             Part::Const(Value::Long(a)) => db.schema().get(AttrId(*a as u32)).cloned(),

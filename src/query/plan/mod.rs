@@ -20,6 +20,7 @@ pub(super) use estimate::{Samples, cuts, read_of};
 pub(super) use explain::{ExplainStep, explain_plan, form_map};
 pub(super) use lower::{ROW, plan_body};
 pub(super) use ordered::read_in_order;
+pub(super) use patterns::asks_for_facts;
 pub(super) use planner::Planner;
 pub(super) use shape::{resolve_at, resolve_entity, resolve_value};
 

@@ -185,7 +185,7 @@ impl Planner<'_> {
     /// What the rows vary by once the pattern is joined, and what its attribute promises.
     fn learn(&self, source: usize, shape: &Shape, parts: &[Part; 5], facts: &mut Facts) {
         let Some(db) = self.run.db(source) else { return };
-        let states = db.mode() == Mode::State;
+        let states = db.mode() == Mode::State || (db.facts().is_some() && asks_for_facts(parts));
         let mut names: [Option<Var>; 5] = [None; 5];
         for i in [E, A, V, TX, OP] {
             names[i] = match (&shape.parts[i], &parts[i]) {
@@ -216,4 +216,9 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+/// Whether neither the transaction of a datom is asked for nor whether it was asserted.
+pub(in crate::query) fn asks_for_facts(parts: &[Part; 5]) -> bool {
+    matches!((&parts[TX], &parts[OP]), (Part::Any, Part::Any))
 }

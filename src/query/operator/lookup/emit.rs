@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::{LookupOp, SHARED, Slot, Source};
-use crate::datom::{AttrId, Columns, Value, ValueKind};
+use crate::datom::{AttrId, Columns, OPEN, Value, ValueKind};
 use crate::db::Db;
 use crate::query::operator::Exec;
 use crate::query::operator::batch::{Batch, Column};
-use crate::query::plan::{A, E, TX, V};
+use crate::query::plan::{A, E, OP, TX, V};
 
 /// Rows of the left side in sequence: first a run of neighbours, of which only the ends are kept.
 #[derive(Debug, Default)]
@@ -158,6 +158,10 @@ impl LookupOp {
                     let cells = columns.v.cells();
                     keep(&mut matches, &mut picks, |datom, _| cells[datom] == *cell);
                 }
+                Slot::Const(Value::Bool(wanted), _) if *check == OP => match columns.until.plain() {
+                    Some(ends) => keep(&mut matches, &mut picks, |datom, _| (ends[datom] == OPEN) == *wanted),
+                    None => keep(&mut matches, &mut picks, |datom, _| columns.added(datom) == *wanted),
+                },
                 Slot::Left(column) if *check == V && self.named.is_empty() => {
                     let column = &self.left.columns[*column];
                     if kind.is_some_and(|kind| kind.is_inline() && column.kind() == Some(kind)) {
