@@ -266,6 +266,13 @@ impl Db {
         Ok(Count { rows: current + closed * events, exact: false })
     }
 
+    /// How many datoms are to be expected between two cuts, of which [`count`](Self::count) gives no more than so many. Of a
+    /// state of the past the first rows are a sample.
+    pub(crate) fn expected(&self, order: Order, from: Option<&Cut>, to: Option<&Cut>, most: u64) -> Result<f64> {
+        let is_past = self.view.mode == Mode::State && !self.view.sees_all(self.basis_t());
+        if is_past && most > FEW { self.view.expected(&self.snapshot, order, from, to) } else { Ok(most as f64) }
+    }
+
     /// Brings index nodes from the store into the cache, many with one request: at most `budget` nodes, shared evenly by the
     /// indexes, in each those near the root first, and no more than four fifths of the cache hold. Answers how many nodes are
     /// at hand. A database in memory needs none.
@@ -307,6 +314,9 @@ impl Db {
         Datom { e: EntityId(row.e), a: row.a, v: row.v.clone(), tx: EntityId(row.tx), added: row.until == OPEN }
     }
 }
+
+/// Datoms up to which a count is taken for what is to be expected.
+const FEW: u64 = 256;
 
 /// A number of datoms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,10 +19,13 @@ use super::shared_prefix;
 use super::snapshot::Snapshot;
 use crate::datom::{Columns, Component, Cut, EntityId, Key, Order, Side};
 use crate::error::Result;
-use crate::index::{Cursor, Direction, Visibility};
+use crate::index::{Chunk, Cursor, Direction, Visibility};
 use closed::Closed;
 use cursor::ViewCursor;
 pub(crate) use kept::KeptPieces;
+
+/// Stretches of time of which each is sampled by itself.
+const STRETCHES: u64 = 4;
 
 /// What a database shows of its facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,6 +94,33 @@ impl View {
     pub fn bound_closed(&self, snapshot: &Snapshot, order: Order, from: Option<&Cut>, to: Option<&Cut>) -> Result<u64> {
         let (from, to) = self.closed_range(order, from, to);
         snapshot.index(order.counterpart()).count(from.as_ref(), to.as_ref())
+    }
+
+    /// How many rows of a range a state shows, going by some of each index.
+    pub fn expected(&self, snapshot: &Snapshot, order: Order, from: Option<&Cut>, to: Option<&Cut>) -> Result<f64> {
+        let view = View { hi: self.hi.min(snapshot.basis_t.0), ..*self };
+        let visibility = view.visibility();
+        let seen_of = |order: Order, from: Option<&Cut>, to: Option<&Cut>| -> Result<f64> {
+            let index = snapshot.index(order);
+            let Some(Chunk { columns, start, end }) = index.cursor(from, to, Direction::Forward)?.next()? else {
+                return Ok(0.0);
+            };
+            let shown = (start..end).filter(|i| visibility.shows(columns.tx.get(*i), columns.until.get(*i))).count();
+            Ok(index.count(from, to)? as f64 * (shown as f64).max(0.5) / (end - start) as f64)
+        };
+        let current = seen_of(order, from, to)?;
+        let (from, to) = view.closed_range(order, from, to);
+        let history = order.counterpart();
+        let Some((Cut { key, .. }, until)) = from.as_ref().and_then(|from| Some((from, from.key.until?))) else {
+            return Ok(current + seen_of(history, from.as_ref(), to.as_ref())?);
+        };
+        // Closed rows of one group stand by their ends, and the sooner one ended the likelier it is seen.
+        let step = snapshot.basis_t.0.saturating_sub(until) / STRETCHES + 1;
+        let cut = |i: u64| Cut::before(Key { until: Some(until + i * step), ..key.clone() });
+        let stretch = |i: u64| {
+            seen_of(history, Some(&cut(i)), if i + 1 == STRETCHES { to.clone() } else { Some(cut(i + 1)) }.as_ref())
+        };
+        (0..STRETCHES).try_fold(current, |sum, i| Ok(sum + stretch(i)?))
     }
 
     /// The range of the history order that holds every closed row of a range of the current order, and few others.

@@ -40,7 +40,9 @@ enum Near {
     Range(Option<Cut>),
     /// Where a reader leapt to.
     Cut(Cut),
-    /// A row, the last of a leaf or another one.
+    /// Right before the next row, which is the first of a leaf.
+    Edge(Cut),
+    /// The last row of a leaf, or another row.
     Leaf(Arc<Columns>),
     Row(Arc<Columns>, usize),
 }
@@ -94,7 +96,7 @@ impl ViewCursor {
     fn near_cut(&self) -> Option<Cut> {
         match &self.near {
             Near::Range(cut) => cut.clone(),
-            Near::Cut(cut) => Some(cut.clone()),
+            Near::Cut(cut) | Near::Edge(cut) => Some(cut.clone()),
             Near::Leaf(leaf) => Some(self.beyond(leaf, if self.is_forward() { leaf.len() - 1 } else { 0 })),
             Near::Row(columns, i) => Some(self.beyond(columns, *i)),
         }
@@ -102,10 +104,7 @@ impl ViewCursor {
 
     /// The next current rows.
     fn next_rows(&mut self) -> Result<Option<Rows>> {
-        let next = match self.rows.pop() {
-            Some(next) => Some(next),
-            None => self.next_chunk()?,
-        };
+        let next = self.rows.pop().map_or_else(|| self.next_chunk(), |next| Ok(Some(next)))?;
         let Some((chunk, is_leaf)) = next else { return Ok(None) };
         let (at_start, at_end) = (chunk.start == 0, chunk.end == chunk.columns.len());
         let (at_near, at_far) = if self.is_forward() { (at_start, at_end) } else { (at_end, at_start) };
@@ -121,10 +120,8 @@ impl ViewCursor {
     fn next_chunk(&mut self) -> Result<Option<(Chunk, bool)>> {
         let chunk = self.current.next()?;
         // What nobody else holds was made for this cursor.
-        Ok(chunk.map(|chunk| {
-            let is_leaf = Arc::strong_count(&chunk.columns) > 1;
-            (chunk, is_leaf)
-        }))
+        let is_leaf = chunk.as_ref().is_some_and(|chunk| Arc::strong_count(&chunk.columns) > 1);
+        Ok(chunk.map(|chunk| (chunk, is_leaf)))
     }
 
     /// The name of the piece for some current rows, if it may be kept.
@@ -136,10 +133,8 @@ impl ViewCursor {
         }
         let near = match &self.near {
             Near::Leaf(last) if *at_near => Edge::After(Arc::as_ptr(last) as usize),
-            // The groups at the ends of the leaf are read whole, and those of AVET can be of any size.
-            _ if !at_near && self.order != Order::Avet && !is_whole_group(self.order, leaf, 0, leaf.len() - 1) => {
-                Edge::Inside
-            }
+            Near::Edge(_) => Edge::Inside,
+            _ if !at_near && self.can_be_whole(leaf) => Edge::Inside,
             Near::Range(cut) => Edge::Cut(cut.clone().map(Box::new)),
             _ => return None,
         };
@@ -147,8 +142,17 @@ impl ViewCursor {
         Some(self.kept.place((self.view, self.order, self.direction), Arc::as_ptr(leaf) as usize, near, far))
     }
 
+    /// Whether all that a view shows from the first row of a leaf to the last may be read at once. The groups at its ends are
+    /// read whole, and those of AVET can be of any size.
+    fn can_be_whole(&self, leaf: &Columns) -> bool {
+        self.order != Order::Avet && !is_whole_group(self.order, leaf, 0, leaf.len() - 1)
+    }
+
     /// The piece for some current rows.
     fn piece(&mut self, mut rows: Rows) -> Result<Chunk> {
+        if matches!(self.near, Near::Cut(_)) && rows.is_leaf && rows.at_near && self.can_be_whole(&rows.chunk.columns) {
+            return self.before_leaf(rows);
+        }
         let Some(place) = self.place(&rows) else {
             if !rows.at_near {
                 self.part(&mut rows);
@@ -271,6 +275,29 @@ impl ViewCursor {
             None => (rows.chunk, Made::Leaf),
             Some(columns) => (Chunk { start: 0, end: columns.len(), columns }, Made::Piece),
         })
+    }
+
+    /// What lies between the place that a reader leapt to and the first row of the next leaf.
+    fn before_leaf(&mut self, rows: Rows) -> Result<Chunk> {
+        let Chunk { columns, start, end } = &rows.chunk;
+        let far = match self.direction {
+            Direction::Forward => Cut::before(columns_key(columns, *start)),
+            Direction::Reverse => Cut::after(columns_key(columns, *end - 1)),
+        };
+        let (closed, is_part) = self.closed.take(self.near_cut().as_ref(), Some(&far))?;
+        self.rows.push((rows.chunk, rows.is_leaf));
+        if is_part {
+            return Ok(self.closed_alone(closed));
+        }
+        let mut piece = Chunk { start: 0, end: closed.len(), columns: closed };
+        let end = piece.columns.position(self.order, &far);
+        self.cut_off(&mut piece, true);
+        match self.direction {
+            Direction::Forward => piece.end = piece.end.min(end).max(piece.start),
+            Direction::Reverse => piece.start = piece.start.max(end).min(piece.end),
+        }
+        self.near = Near::Edge(far);
+        Ok(piece)
     }
 
     /// Closed rows up to the end of a group, with no current rows among them.

@@ -120,21 +120,24 @@ pub(super) fn estimate(db: &Db, shape: &Shape, range: &ValueRange, samples: Opti
     let all = ValueRange::default();
     let (from, to) = cuts(key.clone(), if order == Order::Avet && len == 1 { range } else { &all });
     let bounded = len > 0;
-    let read = db.count(order, bounded.then_some(&from), bounded.then_some(&to))?.rows as f64;
+    let (from, to) = (bounded.then_some(&from), bounded.then_some(&to));
+    let most = db.count(order, from, to)?.rows;
+    let read = most as f64;
     let remembered = samples.and_then(|samples| Some((samples, sample_of(db, shape, order)?)));
     let known = remembered.as_ref().and_then(|(samples, of)| samples.get(of, read));
     let sample = match known {
         _ if read <= 1.0 => Sample::default(),
         Some(sample) => sample,
         None => {
-            let sample = sample(db, order, bounded.then_some(&from), bounded.then_some(&to), shape, read)?;
+            let sample = sample(db, order, from, to, shape, read)?;
             if let Some((samples, of)) = remembered {
                 samples.put(of, read, sample);
             }
             sample
         }
     };
-    let rows = (read * sample.kept()).max(if read > 0.0 { 0.5 } else { 0.0 });
+    let expected = db.expected(order, from, to, most)?;
+    let rows = (expected * sample.kept()).max(if read > 0.0 { 0.5 } else { 0.0 });
     // Equal values of what the order goes by first stand together.
     let clustered = match order {
         Order::Avet if len == 1 => Some(V),
