@@ -110,7 +110,7 @@ impl Kinds {
         let table = table.read();
         table.get(&keyword).cloned().ok_or_else(|| {
             let known: Vec<Keyword> = table.keys().copied().collect();
-            unknown("backend-does-not-exist", ":store :backend", "backend", keyword, &known)
+            absent(keyword, &known, &BY_FEATURE)
         })
     }
 }
@@ -200,10 +200,46 @@ impl fmt::Debug for Kinds {
     }
 }
 
+/// The backends of this crate that come with a feature of their name, and whether this build has it.
+const BY_FEATURE: [(&str, bool); 4] = [
+    ("lmdb", cfg!(feature = "lmdb")),
+    ("postgres", cfg!(feature = "postgres")),
+    ("redis", cfg!(feature = "redis")),
+    ("s3", cfg!(feature = "s3")),
+];
+
+/// The error that there is no backend of that keyword.
+fn absent(keyword: Keyword, known: &[Keyword], by_feature: &[(&str, bool)]) -> Error {
+    let error = unknown("backend-does-not-exist", ":store :backend", "backend", keyword, known);
+    match by_feature.contains(&(keyword.as_str(), false)) {
+        true => error.context_after(format_args!(
+            "this build of treering is without it: add the feature \"{}\" to the dependency",
+            keyword.as_str()
+        )),
+        false => error,
+    }
+}
+
 /// The error that a keyword of a config names nothing.
 pub(crate) fn unknown(code: &'static str, key: &str, noun: &str, keyword: Keyword, known: &[Keyword]) -> Error {
     let hint = did_you_mean(keyword.as_str(), known.iter().map(|k| k.as_str()));
     let list: Vec<String> = known.iter().map(Keyword::to_string).collect();
     let message = format!("{key} names no {noun} that is known: {keyword}{hint} (known: {})", list.join(" "));
     Error::new(ErrorKind::Config, code, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_of_another_build_names_its_feature() {
+        let (redis, memory) = (Keyword::new("redis"), Keyword::new("memory"));
+        let without = absent(redis, &[memory], &[("redis", false)]);
+        assert_eq!(without.code(), "backend-does-not-exist");
+        assert!(without.message().contains("add the feature \"redis\""), "{without}");
+        // A registry that was made without the built-in kinds.
+        let with = absent(redis, &[memory], &[("redis", true)]);
+        assert!(!with.message().contains("feature"), "{with}");
+    }
 }
