@@ -13,12 +13,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use blobs::Blobs;
 use support::{Chance, Model, SCHEMA, content, env_number, one_more, registry, sim_config, transaction};
 use treering::edn::Keyword;
-use treering::index::Direction;
 use treering::store::Store;
 use treering::store::testing::SimFs;
 use treering::{
-    Config, Connection, Datom, Db, EntityId, EntityMap, ErrorKind, GcOptions, Order, Registry, TX0, connect_in,
-    create_database_in, db_testing,
+    Components, Config, Connection, Datom, Db, EntityId, EntityMap, ErrorKind, GcOptions, Order, Registry, TX0,
+    connect_in, create_database_in, db_testing,
 };
 
 fn now() -> GcOptions {
@@ -46,12 +45,7 @@ fn keys(blobs: &Blobs, prefix: &str) -> Vec<String> {
 
 /// What holds.
 fn datoms(db: &Db) -> Vec<Datom> {
-    let mut cursor = db.cursor(Order::Eavt, None, None, Direction::Forward).unwrap();
-    let mut all = Vec::new();
-    while let Some(chunk) = cursor.next().unwrap() {
-        all.extend(chunk.rows().map(|i| Db::datom(&chunk.columns.row(i))));
-    }
-    all
+    db.datoms(Order::Eavt, &Components::default()).unwrap().map(Result::unwrap).collect()
 }
 
 /// Replaces random values without history, collecting now and then: the store stays small.

@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use places::{Place, registry_of};
 use support::{Chance, Content, Model, SCHEMA, content, env_number, one_more, transaction, with_small_nodes};
-use treering::index::Direction;
 use treering::store::Store;
 use treering::{
-    Datom, Db, EntityId, ErrorKind, GcOptions, Order, RepairOptions, RepairReport, Result, TX0, VerifyOptions,
-    connect_in, create_database_in, repair_in, verify_in,
+    Components, Datom, Db, EntityId, ErrorKind, GcOptions, Order, RepairOptions, RepairReport, Result, TX0,
+    VerifyOptions, connect_in, create_database_in, repair_in, verify_in,
 };
 
 /// A store and what its database held.
@@ -150,12 +149,7 @@ fn one_damaged_blob_after_a_purge() {
 }
 
 fn datoms(db: &Db) -> Vec<Datom> {
-    let mut cursor = db.cursor(Order::Eavt, None, None, Direction::Forward).unwrap();
-    let mut all = Vec::new();
-    while let Some(chunk) = cursor.next().unwrap() {
-        all.extend(chunk.rows().map(|i| Db::datom(&chunk.columns.row(i))));
-    }
-    all
+    db.datoms(Order::Eavt, &Components::default()).unwrap().map(Result::unwrap).collect()
 }
 
 /// Without history there is one commit and a log that begins late: what a node has lost, another order has, or nobody.
