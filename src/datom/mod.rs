@@ -6,6 +6,7 @@ mod convert;
 mod id;
 mod int_column;
 mod order;
+mod search;
 mod value;
 mod value_column;
 pub(crate) mod wide;
@@ -15,6 +16,7 @@ pub use id::{AttrId, EntityId, TX0};
 pub use int_column::IntColumn;
 pub use order::{Component, Cut, Key, Order, Side};
 pub(crate) use order::{class, compare, compare_numbers, rank};
+pub(crate) use search::{gallop, partition};
 pub use value::{Value, ValueKind, ValueRef};
 pub use value_column::ValueColumn;
 

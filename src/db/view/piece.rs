@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{View, is_whole_group};
-use crate::datom::{self, Columns, IntColumn, OPEN, Order};
+use crate::datom::{self, Columns, IntColumn, OPEN, Order, gallop};
 use crate::db::Mode;
 use crate::index::Chunk;
 
@@ -244,27 +244,5 @@ fn place_of(order: Order, rows: &Columns, range: Range<usize>, held: &Columns, r
         }
         compare(order, rows, i, held, row).is_lt()
     };
-    let (mut low, mut step) = (range.start, 1);
-    if low >= range.end || !before(low) {
-        return low;
-    }
-    while low + step < range.end && before(low + step) {
-        low += step;
-        step *= 2;
-    }
-    first_not(low + 1..range.end.min(low + step), before)
-}
-
-/// The first of `range` that is not `before`, where those that are come first; its end if all are.
-fn first_not(range: Range<usize>, before: impl Fn(usize) -> bool) -> usize {
-    let (mut low, mut high) = (range.start, range.end);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if before(middle) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    low
+    gallop(range, before)
 }

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::leaf_builder::{LeafBuilder, Plan};
 use super::node::{Branch, Context, LEAF_BYTES, Link, Node, Run, Summary, least_separator, push_separator};
 use super::pending::{Part, compose, ineffective, merge};
-use crate::datom::Columns;
+use crate::datom::{Columns, gallop, partition};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{self, Edit, Edits};
 
@@ -48,30 +48,6 @@ pub(super) fn apply(
     // The root is no node of the store, so it does not count.
     let novelty = applying.novelty - root.weight() as isize;
     Ok((root, novelty.max(0) as usize))
-}
-
-/// The first place of `range` for which `goes_before` is false, where it is true up to some place and false from there.
-pub(super) fn partition(range: Range<usize>, goes_before: impl Fn(usize) -> bool) -> usize {
-    let (mut low, mut high) = (range.start, range.end);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if goes_before(middle) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    low
-}
-
-/// [`partition`] for a place that is likely near the start: doubling steps first.
-pub(super) fn gallop(range: Range<usize>, goes_before: impl Fn(usize) -> bool) -> usize {
-    let (mut low, mut step) = (range.start, 1);
-    while low + step <= range.end && goes_before(low + step - 1) {
-        low += step;
-        step *= 2;
-    }
-    partition(low..range.end.min(low + step), goes_before)
 }
 
 /// Children that take the place of one child, with the places of those that are new and so may be too small.
@@ -280,7 +256,8 @@ impl Applying<'_> {
             return Err(ineffective(Edit::Remove));
         };
         // A single edit, which many leaves get, parts a leaf into three runs at most.
-        let mut runs: SmallVec<[(&Columns, Range<usize>); 3]> = SmallVec::new();
+        let most = (2 * part.len() + 1).min(leaf.len() + 1);
+        let mut runs: SmallVec<[(&Columns, Range<usize>); 3]> = SmallVec::with_capacity(most);
         merge(self.context.order, leaf, 0..leaf.len(), part, |columns, range| runs.push((columns, range)))?;
         if total as usize > self.context.shape.leaf || leaf.v.heap_len() + part.heap_len() > LEAF_BYTES {
             let at_end = leaf.is_empty()

@@ -4,8 +4,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use super::apply::{gallop, partition};
-use crate::datom::{AttrId, Columns, Component, Cut, Order, ValueRef, compare};
+use crate::datom::{AttrId, Columns, Component, Cut, Order, ValueRef, compare, gallop, partition};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{self, Address, Edits, NodeSource, Reads, Visibility};
 

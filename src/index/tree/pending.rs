@@ -4,9 +4,8 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::apply::{gallop, partition};
 use super::node::Branch;
-use crate::datom::{Columns, Cut, Order};
+use crate::datom::{Columns, Cut, Order, gallop, partition};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Edit, Edits, Visibility};
 
