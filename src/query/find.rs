@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::ast::FindShape;
 use super::logic::{Element, Pattern, Program, Term, Var};
-use super::operator::{Batch, Column, Exec, Heap, RowSet, Rows, equality_kind, growing_bytes, unseen, weigh_wide};
+use super::operator::{Batch, Column, Exec, Heap, RowSet, Rows, equality_kind, unseen, weigh_wide};
 use super::output::Output;
 use super::page::page;
 use super::plan::{Op, Plan, resolve_entity};
@@ -85,8 +85,8 @@ pub(super) fn finish<'q>(
     let (mut cursor, mut was_cut, mut warnings) = (None, was_enough || rows.len() >= enough, Vec::new());
     if !as_they_are {
         // The rows as one batch, and sorted or cut; those before go step by step.
-        let (bytes, numbers) = (growing_bytes(rows.len(), program.find.len()) / 3, rows.len() * size_of::<u32>());
-        cx.budget.hold(bytes + if program.order_by.is_empty() { 0 } else { numbers })?;
+        let number = if program.order_by.is_empty() { 0 } else { size_of::<u32>() };
+        cx.budget.hold(rows.len() * (8 * program.find.len() + number))?;
         let mut all = rows.into_one(program.find.len());
         if !program.having.is_empty() {
             all = having::filter(all, cx)?;
